@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The builder's verbs, for the table in runtime/simg.c.
+ */
+#ifndef SIMG_BUILDER_VERBS_H
+#define SIMG_BUILDER_VERBS_H
+
+#include "lib/verb.h"
+
+extern const struct verb verb_build;   /* simg build */
+extern const struct verb verb_inspect; /* simg inspect */
+
+#endif
