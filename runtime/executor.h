@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The executor: the privileged half of a launch. Carries a plan out in a mount namespace of its own. Works on descriptors that the
+ * planner opened and on names that it has checked; reads nothing of the user's or the image's.
+ */
+#ifndef SIMG_RUNTIME_EXECUTOR_H
+#define SIMG_RUNTIME_EXECUTOR_H
+
+#include "runtime/plan.h"
+
+struct conf;
+struct err;
+struct image;
+struct launch_request;
+
+/* A root under construction. It is built on a small tmpfs that is mounted on top of "/": no directory of the node is needed, and
+ * paths, which start at the root below it, don't see it. */
+struct executor {
+	const struct launch_request *request;
+	const struct conf *conf;
+	int top_fd;    /* the tmpfs */
+	int image_fd;  /* the image's tree, mounted on TOP/root */
+	int root_fd;   /* what will be "/": the image, or an overlay on it */
+	unsigned made; /* for names of what is put on the tmpfs */
+};
+#define EXECUTOR_INIT { .top_fd = -1, .image_fd = -1, .root_fd = -1 }
+
+/* Makes the private namespace and the tmpfs. CAP_SYS_ADMIN. */
+int executor_begin(struct executor *executor, const struct launch_request *request, const struct conf *conf, struct err *err);
+
+/* Mounts the image (a descriptor of the user's, see driver.h); afterwards image_fd is its tree. */
+int executor_mount_image(struct executor *executor, int fd, const struct image *image, struct err *err);
+
+/* Carries out the plan, which policy_check_plan() has allowed, asks the policy about every resolved target, and pivots. Fills root_dev
+ * and root_ino of the plan's entry. */
+int executor_carry_out(struct executor *executor, struct plan *plan, struct err *err);
+
+void executor_free(struct executor *executor);
+
+#endif

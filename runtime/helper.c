@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * simg-helper: run by the plugin as root, once per step and node. Reads a request, lets the planner (the user's process) plan,
+ * carries the plan out in a mount namespace of its own, answers with that namespace's descriptor, and exits. The namespace lives
+ * on in the tasks that enter it.
+ *
+ * It is not setuid and does nothing for a caller who is not root already.
+ */
+#include "lib/cleanup.h"
+#include "lib/conf.h"
+#include "lib/err.h"
+#include "lib/image.h"
+#include "lib/launch.h"
+#include "lib/wire.h"
+#include "runtime/executor.h"
+#include "runtime/planner.h"
+#include "runtime/privilege.h"
+
+#include "config.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+enum { FIRST_UNKNOWN_FD = LAUNCH_REPLY_FD + 1 };
+
+/* slurmstepd's descriptors that leaked through the exec: sockets and files of other jobs' business. */
+static void close_unknown_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	const struct dirent *entry;
+	while (dir != NULL && (entry = readdir(dir)) != NULL) {
+		int fd = atoi(entry->d_name);
+		if (fd >= FIRST_UNKNOWN_FD && fd != dirfd(dir))
+			close(fd);
+	}
+	if (dir != NULL)
+		closedir(dir);
+}
+
+/* A clean process, whatever slurmstepd's was: no environment, default signals, enough descriptors for a plan. */
+static void clean_process(void)
+{
+	clearenv();
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			open("/dev/null", O_RDWR);
+	fcntl(LAUNCH_REQUEST_FD, F_SETFD, FD_CLOEXEC);
+	fcntl(LAUNCH_REPLY_FD, F_SETFD, FD_CLOEXEC);
+	close_unknown_fds();
+	for (int number = 1; number < NSIG; number++)
+		signal(number, SIG_DFL);
+	sigset_t none;
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	struct rlimit files;
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max < 8192 ? files.rlim_max : 8192;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+/* Ends with the process that started it: nothing may go on after the step is gone. */
+static void die_with_parent(pid_t parent)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (getppid() != parent)
+		_exit(EXIT_FAILURE);
+}
+
+static int read_request(struct launch_request *ret_request, struct err *err)
+{
+	autowire struct wire wire = WIRE_INIT;
+	int r = wire_from_fd(LAUNCH_REQUEST_FD, &wire);
+	if (r == 0)
+		r = launch_request_get(&wire, ret_request);
+	if (r < 0)
+		return err_set(err, -r, "simg-helper got no valid request");
+	return 0;
+}
+
+/* Returns the socket to a new planner. */
+static int start_planner(const struct launch_request *request, const struct conf *conf, struct err *err)
+{
+	int sockets[2];
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
+		return err_sys(err, errno, "cannot make a socket for the planner");
+	pid_t parent = getpid(), pid = fork();
+	if (pid == 0) {
+		close(sockets[0]);
+		close(LAUNCH_REPLY_FD);
+		close(LAUNCH_REQUEST_FD);
+		die_with_parent(parent);
+		planner_run(sockets[1], request, conf);
+	}
+	int saved = errno;
+	close(sockets[1]);
+	if (pid > 0)
+		return sockets[0];
+	close(sockets[0]);
+	return err_sys(err, saved, "cannot fork the planner");
+}
+
+static int build(struct executor *executor, int planner, struct plan *plan, struct err *err)
+{
+	struct image image;
+	autoclose int image_fd = planner_ask_image(planner, &image, err);
+	if (image_fd < 0)
+		return image_fd;
+	int r = executor_mount_image(executor, image_fd, &image, err);
+	if (r == 0)
+		r = planner_ask_plan(planner, executor->image_fd, plan, err);
+	if (r == 0)
+		r = executor_carry_out(executor, plan, err);
+	return r;
+}
+
+/* The whole launch. Fills plan's entry and returns the namespace's descriptor. */
+static int launch(const struct launch_request *request, struct plan *plan, struct err *err)
+{
+	struct executor executor = EXECUTOR_INIT;
+	autoconf struct conf conf = { 0 };
+	int r = conf_load(&conf, (int)request->conf_args.count, request->conf_args.items, err);
+	if (r == 0)
+		r = privilege_take_groups(request->gids, request->gid_count, err);
+	if (r == 0)
+		r = executor_begin(&executor, request, &conf, err);
+	if (r < 0)
+		return r;
+	/* Opened now: after the pivot, /proc is what the plan made of it. */
+	autoclose int namespace = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	autoclose int planner = namespace < 0 ? err_sys(err, errno, "cannot open the mount namespace") : start_planner(request, &conf, err);
+	r = planner < 0 ? planner : build(&executor, planner, plan, err);
+	executor_free(&executor);
+	return r < 0 ? r : steal_fd(&namespace);
+}
+
+static int answer(const struct launch_entry *entry, int namespace, const struct err *err)
+{
+	autowire struct wire outcome = WIRE_INIT, body = WIRE_INIT;
+	launch_outcome_put(&outcome, err);
+	if (err->code < 0)
+		return wire_send(LAUNCH_REPLY_FD, &outcome, NULL, 0);
+	launch_entry_put(&body, entry);
+	autoclose int entry_fd = wire_to_memfd(&body);
+	const int fds[] = { namespace, entry_fd };
+	return entry_fd < 0 ? entry_fd : wire_send(LAUNCH_REPLY_FD, &outcome, fds, 2);
+}
+
+static int usage(void)
+{
+	fputs("simg-helper " PACKAGE_VERSION ": the part of simg that slurmstepd runs as root to set a container up.\n"
+	      "It is started by the plugin and is of no use by hand. See simg-plugin(8).\n", stderr);
+	return 2;
+}
+
+int main(void)
+{
+	if (fcntl(LAUNCH_REQUEST_FD, F_GETFD) < 0 || fcntl(LAUNCH_REPLY_FD, F_GETFD) < 0)
+		return usage();
+	die_with_parent(getppid());
+	clean_process();
+	struct err err = ERR_INIT;
+	struct launch_request request = { 0 };
+	autoplan struct plan plan = PLAN_INIT;
+	autoclose int namespace = read_request(&request, &err);
+	if (namespace == 0)
+		namespace = launch(&request, &plan, &err);
+	int r = answer(&plan.entry, namespace, &err);
+	launch_request_free(&request);
+	return r < 0 || err.code < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The image's metadata: see metadata.h. Source of the format: OCI image specification, config.md (config.Env, config.WorkingDir).
+ */
+#include "runtime/metadata.h"
+
+#include "lib/cleanup.h"
+#include "lib/err.h"
+#include "lib/path.h"
+
+#include <ctype.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define CONFIG_PATH "/.simg/config.json"
+
+static int malformed(struct err *err, const char *what)
+{
+	err_set(err, EBADMSG, "the image's " CONFIG_PATH " is malformed: %s", what);
+	return err_hint(err, "build the image again");
+}
+
+static bool is_env(const char *item)
+{
+	size_t length = strcspn(item, "=");
+	if (length == 0 || item[length] != '=' || isdigit((unsigned char)item[0]))
+		return false;
+	for (size_t i = 0; i < length; i++)
+		if (!isalnum((unsigned char)item[i]) && item[i] != '_')
+			return false;
+	return true;
+}
+
+static int take_env(const json_t *list, struct metadata *metadata, struct err *err)
+{
+	if (list == NULL || json_is_null(list))
+		return 0;
+	if (!json_is_array(list) || json_array_size(list) > METADATA_ENV_MAX)
+		return malformed(err, "Env is no list, or too long");
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const char *item = json_string_value(json_array_get(list, i));
+		if (item == NULL || !is_env(item))
+			return malformed(err, "an item of Env is not NAME=VALUE");
+		if (strlist_add(&metadata->env, item) < 0)
+			return err_sys(err, ENOMEM, "cannot read the image's environment");
+	}
+	return 0;
+}
+
+static int take_workdir(const json_t *value, struct metadata *metadata, struct err *err)
+{
+	if (value == NULL || json_is_null(value))
+		return 0;
+	const char *text = json_string_value(value);
+	if (text == NULL)
+		return malformed(err, "WorkingDir is no string");
+	if (text[0] == '\0')
+		return 0;
+	metadata->workdir = strdup(text);
+	return metadata->workdir != NULL ? 0 : err_sys(err, ENOMEM, "cannot read the image's working directory");
+}
+
+static int read_text(int root_fd, char **ret_text, struct err *err)
+{
+	autoplace struct path_place place = PATH_PLACE_INIT;
+	int r = path_resolve(root_fd, CONFIG_PATH, &place, err);
+	if (r < 0)
+		return r;
+	if (place.missing[0] != '\0')
+		return 0;
+	char link[32];
+	struct stat st;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", place.fd);
+	if (fstat(place.fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return malformed(err, "not a regular file");
+	autoclose int fd = open(link, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(err, errno, "cannot open the image's " CONFIG_PATH);
+	autofree char *text = calloc(1, METADATA_BYTES_MAX + 1);
+	ssize_t used = 0, n;
+	while (text != NULL && used < METADATA_BYTES_MAX && (n = read(fd, text + used, (size_t)(METADATA_BYTES_MAX - used))) != 0) {
+		if (n < 0)
+			return err_sys(err, errno, "cannot read the image's " CONFIG_PATH);
+		used += n;
+	}
+	if (used >= METADATA_BYTES_MAX)
+		return malformed(err, "larger than 1 MiB");
+	*ret_text = steal_ptr(&text);
+	return 0;
+}
+
+int metadata_read(int root_fd, struct metadata *ret_metadata, struct err *err)
+{
+	*ret_metadata = (struct metadata){ 0 };
+	autofree char *text = NULL;
+	int r = read_text(root_fd, &text, err);
+	if (r < 0 || text == NULL)
+		return r;
+	json_error_t json_err;
+	json_t *json = json_loads(text, JSON_REJECT_DUPLICATES, &json_err);
+	if (json == NULL)
+		return malformed(err, json_err.text);
+	const json_t *config = json_object_get(json, "config");
+	r = take_env(json_object_get(config, "Env"), ret_metadata, err);
+	if (r == 0)
+		r = take_workdir(json_object_get(config, "WorkingDir"), ret_metadata, err);
+	json_decref(json);
+	if (r < 0)
+		metadata_free(ret_metadata);
+	return r;
+}
+
+void metadata_free(struct metadata *metadata)
+{
+	strlist_free(&metadata->env);
+	free(metadata->workdir);
+	*metadata = (struct metadata){ 0 };
+}

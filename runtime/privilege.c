@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * All privilege changes: see privilege.h.
+ */
+#include "runtime/privilege.h"
+
+#include "lib/err.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/securebits.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static int caps_get(struct __user_cap_data_struct data[2])
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	return (int)syscall(SYS_capget, &header, data);
+}
+
+static int caps_set(const struct __user_cap_data_struct data[2])
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	return (int)syscall(SYS_capset, &header, data);
+}
+
+/* Makes exactly these capabilities effective; they must be permitted. */
+static int caps_raise(const int *caps, int count, struct err *err)
+{
+	struct __user_cap_data_struct data[2];
+	if (caps_get(data) < 0)
+		return err_sys(err, errno, "cannot read capabilities");
+	data[0].effective = data[1].effective = 0;
+	for (int i = 0; i < count; i++)
+		data[CAP_TO_INDEX(caps[i])].effective |= CAP_TO_MASK(caps[i]);
+	if (caps_set(data) < 0) {
+		err_sys(err, errno, "cannot raise capabilities to enter the container");
+		return err_hint(err, "slurmd must run as root with all capabilities");
+	}
+	return 0;
+}
+
+/* The bounding set limits what a later execve could give; emptying it needs CAP_SETPCAP. */
+static int bounding_set_drop(struct err *err)
+{
+	for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+			return err_sys(err, errno, "cannot drop capability %d from the bounding set", cap);
+	return 0;
+}
+
+static bool caps_empty(void)
+{
+	struct __user_cap_data_struct data[2];
+	if (caps_get(data) < 0)
+		return false;
+	return (data[0].effective | data[1].effective | data[0].permitted | data[1].permitted | data[0].inheritable |
+		data[1].inheritable) == 0;
+}
+
+/* From here on the process has nothing that an ordinary process of the user has not, and can't get it from a setuid file. */
+static int caps_give_up(struct err *err)
+{
+	static const struct __user_cap_data_struct none[2];
+	static const int setpcap[] = { CAP_SETPCAP };
+	int r = caps_raise(setpcap, 1, err);
+	if (r == 0)
+		r = bounding_set_drop(err);
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && r == 0)
+		r = err_sys(err, errno, "cannot clear the ambient capabilities");
+	if (caps_set(none) < 0 && r == 0)
+		r = err_sys(err, errno, "cannot drop capabilities");
+	if (prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) < 0 && r == 0)
+		r = err_sys(err, errno, "cannot reset keepcaps");
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 && r == 0)
+		r = err_sys(err, errno, "cannot set no_new_privs");
+	if (r == 0 && !caps_empty())
+		r = err_set(err, EPERM, "capabilities are left after dropping them");
+	return r;
+}
+
+int privilege_keep_for_entry(struct err *err)
+{
+	if (geteuid() != 0) {
+		err_set(err, EPERM, "slurmstepd does not run as root (uid %u)", (unsigned)geteuid());
+		return err_hint(err, "containers need a slurmd that runs as root");
+	}
+	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
+		return err_sys(err, errno, "cannot keep capabilities over the change of user");
+	return 0;
+}
+
+static int enter_namespace(int namespace_fd, uint64_t dev, uint64_t ino, struct err *err)
+{
+	/* setns into a mount namespace asks for both; it also moves root and working directory to the namespace's root, which
+	 * is the image's, because the helper pivoted there. */
+	static const int caps[] = { CAP_SYS_ADMIN, CAP_SYS_CHROOT };
+	int r = caps_raise(caps, 2, err);
+	if (r < 0)
+		return r;
+	if (setns(namespace_fd, CLONE_NEWNS) < 0)
+		return err_sys(err, errno, "cannot enter the container's mount namespace");
+	struct stat st;
+	if (stat("/", &st) < 0)
+		return err_sys(err, errno, "cannot stat the container's root");
+	if (st.st_dev != dev || st.st_ino != ino) {
+		err_set(err, EXDEV, "entering the container's mount namespace did not lead to the image's root");
+		return err_hint(err, "slurmd seems to run in a chroot that is no mount point: bind it onto itself first");
+	}
+	return 0;
+}
+
+int privilege_enter(int namespace_fd, uint64_t dev, uint64_t ino, struct err *err)
+{
+	int entered = enter_namespace(namespace_fd, dev, ino, err);
+	struct err drop_err = ERR_INIT;
+	int dropped = caps_give_up(&drop_err);
+	if (entered == 0 && dropped < 0 && err != NULL)
+		*err = drop_err;
+	return entered < 0 ? entered : dropped;
+}
+
+int privilege_drop(struct err *err)
+{
+	return caps_give_up(err);
+}
+
+static bool root_comes_back(void)
+{
+	return setuid(0) == 0 || seteuid(0) == 0 || setresuid(0, 0, 0) == 0;
+}
+
+int privilege_become_user(uid_t uid, gid_t gid, const gid_t *gids, size_t gid_count, struct err *err)
+{
+	int r = bounding_set_drop(err);
+	if (r < 0)
+		return r;
+	if (setgroups(gid_count, gids) < 0)
+		return err_sys(err, errno, "cannot take the user's %zu groups", gid_count);
+	if (setresgid(gid, gid, gid) < 0)
+		return err_sys(err, errno, "cannot take group id %u", (unsigned)gid);
+	if (setresuid(uid, uid, uid) < 0)
+		return err_sys(err, errno, "cannot take user id %u", (unsigned)uid);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return err_sys(err, errno, "cannot set no_new_privs");
+	/* Other processes of the user must not trace the planner, which talks to root. A job of root has nothing to hide from root. */
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return err_sys(err, errno, "cannot make the planner untraceable");
+	if (uid == 0) {
+		static const struct __user_cap_data_struct none[2];
+		return caps_set(none) < 0 ? err_sys(err, errno, "cannot drop capabilities") : 0;
+	}
+	if (root_comes_back() || !caps_empty())
+		return err_set(err, EPERM, "root could be had back after dropping it");
+	return 0;
+}
+
+int privilege_take_groups(const gid_t *gids, size_t gid_count, struct err *err)
+{
+	return setgroups(gid_count, gids) < 0 ? err_sys(err, errno, "cannot take the user's %zu groups", gid_count) : 0;
+}
+
+void privilege_lookup_as_user(uid_t uid, gid_t gid)
+{
+	setfsgid(gid);
+	setfsuid(uid); /* takes the file system capabilities (DAC override among them) out of the effective set, too */
+}
+
+void privilege_lookup_as_root(void)
+{
+	setfsuid(0);
+	setfsgid(0);
+}
+
+int privilege_private_mounts(struct err *err)
+{
+	if (unshare(CLONE_NEWNS) < 0)
+		return err_sys(err, errno, "cannot make a mount namespace");
+	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+		return err_sys(err, errno, "cannot cut the mount namespace off the host's");
+	return 0;
+}
