@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The submit side: see submit.h.
+ */
+#include "spank/submit.h"
+
+#include "lib/cleanup.h"
+#include "lib/conf.h"
+#include "lib/err.h"
+#include "lib/image.h"
+#include "lib/image_name.h"
+#include "spank/options.h"
+#include "spank/report.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The request of the job that this command runs in. Slurm sets SLURM_CONTAINER only where it is not set yet, so an inherited value must
+ * be out of the way while it parses; otherwise `srun --container=OTHER` inside a job would not be seen. */
+static struct options inherited;
+
+int submit_begin(spank_t spank)
+{
+	struct err err = ERR_INIT;
+	const struct options none = { 0 };
+	if (options_register(spank) < 0)
+		return -1;
+	if (options_import(environ, &inherited, &err) < 0 || options_export(&none, &err) < 0) {
+		report_err(NULL, &err);
+		return -1;
+	}
+	return 0;
+}
+
+/* What was typed wins; without a container of its own, a command takes over the inherited request and may change parts of it. */
+static int merge(struct options *options, struct err *err)
+{
+	const struct options *own = options_given();
+	const char *native = getenv("SLURM_CONTAINER");
+	const char *typed = native != NULL ? native : own->container;
+	const struct options *base = typed != NULL ? NULL : &inherited;
+#define PICK(field) (own->field ? own->field : base != NULL ? base->field : NULL)
+	const char *container = typed != NULL ? typed : inherited.container;
+	const char *mounts = PICK(mounts), *workdir = PICK(workdir), *env = PICK(env);
+#undef PICK
+	*options = (struct options){
+		.container = container != NULL ? strdup(container) : NULL,
+		.mounts = mounts != NULL ? strdup(mounts) : NULL,
+		.workdir = workdir != NULL ? strdup(workdir) : NULL,
+		.env = env != NULL ? strdup(env) : NULL,
+		.home = own->home != HOME_DEFAULT || base == NULL ? own->home : base->home,
+		.writable = own->writable || (base != NULL && base->writable),
+	};
+	bool lost = (container != NULL && options->container == NULL) || (mounts != NULL && options->mounts == NULL) ||
+		    (workdir != NULL && options->workdir == NULL) || (env != NULL && options->env == NULL);
+	return lost ? err_sys(err, ENOMEM, "cannot store the container options") : 0;
+}
+
+/* Replaces the name by an absolute path. One that is absolute already may exist only on the nodes; what is here is looked at. */
+static int resolve_image(struct options *options, const struct conf *conf, struct err *err)
+{
+	char cwd[PATH_MAX];
+	if (getcwd(cwd, sizeof(cwd)) == NULL)
+		return err_sys(err, errno, "cannot tell the current directory");
+	autofree char *path = NULL;
+	int r = image_name_find(options->container, cwd, &conf->image_path, &path, err);
+	if (r < 0)
+		return r;
+	struct image image;
+	autoclose int fd = image_name_open(path, &image, err);
+	if (fd < 0 && !(fd == -ENOENT && access(path, F_OK) < 0))
+		return fd;
+	free(options->container);
+	options->container = steal_ptr(&path);
+	return 0;
+}
+
+/* The options are asked for once for each component of a heterogeneous job, but Slurm keeps one environment for all, and after the first
+ * component it does not tell us any more which container the next one names. Better none than the wrong one. */
+static int refuse_components(struct err *err)
+{
+	static bool asked_before;
+	if (!asked_before) {
+		asked_before = true;
+		return 0;
+	}
+	err_set(err, ENOTSUP, "heterogeneous jobs cannot have containers");
+	return err_hint(err, "run the components as separate jobs or steps");
+}
+
+static int finish(struct options *options, int arg_count, char *const *args, struct err *err)
+{
+	int r = merge(options, err);
+	if (r < 0)
+		return r;
+	if (options->container == NULL && options_any(options_given())) {
+		err_set(err, EINVAL, "a --container-… option was given without a container");
+		return err_hint(err, "name the image with --container=IMAGE");
+	}
+	if (!options_want_container(options))
+		return options_export(options, err);
+	r = refuse_components(err);
+	if (r == 0)
+		r = options_check(options, err);
+	if (r < 0)
+		return r;
+	autoconf struct conf conf = { 0 };
+	r = conf_load(&conf, arg_count, args, err);
+	if (r == 0)
+		r = resolve_image(options, &conf, err);
+	return r < 0 ? r : options_export(options, err);
+}
+
+int submit_finish(int arg_count, char *const *args)
+{
+	struct err err = ERR_INIT;
+	struct options options = { 0 };
+	int r = finish(&options, arg_count, args, &err);
+	if (r < 0)
+		report_err(NULL, &err);
+	options_free(&options);
+	return r < 0 ? -1 : 0;
+}
