@@ -193,6 +193,13 @@ static int move_over_root(int root_fd)
 	return 0;
 }
 
+/* "/.." is what is mounted last on the root directory. */
+static bool is_root_on_top(int root_fd)
+{
+	struct stat root, top;
+	return fstat(root_fd, &root) == 0 && stat("/..", &top) == 0 && root.st_dev == top.st_dev && root.st_ino == top.st_ino;
+}
+
 int mount_pivot(int root_fd, struct err *err)
 {
 	autoclose int old_root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -203,7 +210,12 @@ int mount_pivot(int root_fd, struct err *err)
 		int r = errno == EINVAL ? move_over_root(root_fd) : -errno;
 		return r < 0 ? err_sys(err, -r, "cannot change the root to the image") : 0;
 	}
-	if (fchdir(old_root) < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
-		return err_sys(err, errno, "cannot let go of the host's root");
-	return 0;
+	/* The old root now lies on top of the new one, and on top of it what was mounted there: umount follows the stack to its top, so each
+	 * call takes one layer off. Entering the namespace also leads to the top, which must be the image. */
+	if (fchdir(old_root) < 0)
+		return err_sys(err, errno, "cannot go to the host's root");
+	while (!is_root_on_top(root_fd))
+		if (umount2(".", MNT_DETACH) < 0)
+			return err_sys(err, errno, "cannot let go of the host's root");
+	return chdir("/") < 0 ? err_sys(err, errno, "cannot go to the new root") : 0;
 }

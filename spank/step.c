@@ -266,6 +266,10 @@ void step_prepare(struct step *step)
 	struct shared *shared = step->shared;
 	if (shared == NULL || (shared->outcome == OUTCOME_FAILED))
 		return;
+	/* Slurm has put its tasks into the job's directory, and tells it in no other way. */
+	step->request.cwd = getcwd(NULL, 0);
+	if (step->request.cwd == NULL)
+		step->request.cwd = strdup("/");
 	if (lock(step) != 0)
 		return; /* step_enter() finds no container */
 	if (shared->outcome == OUTCOME_NONE)
