@@ -21,4 +21,5 @@ AS_IF([test "x$with_slurm" != xno], [
 ])
 AM_CONDITIONAL([HAVE_SLURM], [test -n "$simg_slurm_version"])
 AC_SUBST([SLURM_CPPFLAGS])
+AC_SUBST([simg_slurm_version])
 ])

@@ -6,6 +6,7 @@
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/verb.h"
+#include "runtime/verbs.h"
 
 #include "config.h"
 
@@ -17,6 +18,7 @@
 static const struct verb *const verbs[] = {
 	&verb_build,
 	&verb_inspect,
+	&verb_doctor,
 };
 enum { VERB_COUNT = sizeof(verbs) / sizeof(verbs[0]) };
 
