@@ -6,6 +6,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/err.h"
+#include "lib/fd.h"
 #include "lib/image.h"
 #include "lib/strlist.h"
 
@@ -100,10 +101,8 @@ static int open_checked(const char *path, struct err *err)
 		err_set(err, EINVAL, "image '%s' is neither a regular file nor a directory", path);
 		return err_hint(err, "give a SquashFS image, or a directory with a root filesystem");
 	}
-	char link[32];
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", place);
-	int fd = open(link, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	return fd >= 0 ? fd : err_sys(err, errno, "cannot read image '%s'", path);
+	int fd = fd_reopen(place, O_RDONLY);
+	return fd >= 0 ? fd : err_sys(err, -fd, "cannot read image '%s'", path);
 }
 
 int image_name_open(const char *path, struct image *ret_image, struct err *err)

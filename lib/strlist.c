@@ -39,13 +39,18 @@ int strlist_addf(struct strlist *list, const char *format, ...)
 	return strlist_take(list, text);
 }
 
-const char *strlist_getenv(const struct strlist *list, const char *name)
+const char *env_find(char *const *env, const char *name)
 {
 	size_t length = strlen(name);
-	for (size_t i = 0; i < list->count; i++)
-		if (strncmp(list->items[i], name, length) == 0 && list->items[i][length] == '=')
-			return list->items[i] + length + 1;
+	for (; *env != NULL; env++)
+		if (strncmp(*env, name, length) == 0 && (*env)[length] == '=')
+			return *env + length + 1;
 	return NULL;
+}
+
+const char *strlist_getenv(const struct strlist *list, const char *name)
+{
+	return list->count > 0 ? env_find(list->items, name) : NULL;
 }
 
 void strlist_free(struct strlist *list)

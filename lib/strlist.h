@@ -22,6 +22,9 @@ int strlist_addf(struct strlist *list, const char *format, ...) __attribute__((f
 /* The value of NAME in a list of "NAME=VALUE", or NULL. The list keeps it. */
 const char *strlist_getenv(const struct strlist *list, const char *name);
 
+/* The same in an environment array that ends with NULL. */
+const char *env_find(char *const *env, const char *name);
+
 /* Releases everything; the list is empty afterwards. */
 void strlist_free(struct strlist *list);
 

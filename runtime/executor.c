@@ -7,6 +7,7 @@
 #include "lib/cleanup.h"
 #include "lib/conf.h"
 #include "lib/err.h"
+#include "lib/fd.h"
 #include "lib/image.h"
 #include "lib/path.h"
 #include "runtime/driver.h"
@@ -96,8 +97,8 @@ static void copy_attributes(int image_dir, int dir)
 	struct stat st;
 	if (image_dir < 0 || fstat(image_dir, &st) < 0)
 		return;
-	char path[32];
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", dir);
+	char path[FD_PATH_MAX];
+	fd_path(dir, path);
 	const struct timespec times[] = { st.st_mtim, st.st_mtim };
 	if (chown(path, st.st_uid, st.st_gid) == 0 && chmod(path, st.st_mode & 07777) == 0)
 		utimensat(AT_FDCWD, path, times, 0);

@@ -6,6 +6,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/err.h"
+#include "lib/fd.h"
 #include "lib/launch.h"
 #include "lib/path.h"
 
@@ -67,9 +68,8 @@ static FILE *open_database(int root_fd, const char *path)
 		return NULL;
 	if (fstat(place.fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > DATABASE_BYTES_MAX)
 		return NULL;
-	char link[32];
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", place.fd);
-	return fopen(link, "re");
+	int fd = fd_reopen(place.fd, O_RDONLY);
+	return fd < 0 ? NULL : fdopen(fd, "r");
 }
 
 static FILE *open_memfd(const char *name, int *ret_fd)

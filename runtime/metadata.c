@@ -6,6 +6,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/err.h"
+#include "lib/fd.h"
 #include "lib/path.h"
 
 #include <ctype.h>
@@ -71,14 +72,12 @@ static int read_text(int root_fd, char **ret_text, struct err *err)
 		return r;
 	if (place.missing[0] != '\0')
 		return 0;
-	char link[32];
 	struct stat st;
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", place.fd);
 	if (fstat(place.fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return malformed(err, "not a regular file");
-	autoclose int fd = open(link, O_RDONLY | O_CLOEXEC);
+	autoclose int fd = fd_reopen(place.fd, O_RDONLY);
 	if (fd < 0)
-		return err_sys(err, errno, "cannot open the image's " CONFIG_PATH);
+		return err_sys(err, -fd, "cannot open the image's " CONFIG_PATH);
 	autofree char *text = calloc(1, METADATA_BYTES_MAX + 1);
 	ssize_t used = 0, n;
 	while (text != NULL && used < METADATA_BYTES_MAX && (n = read(fd, text + used, (size_t)(METADATA_BYTES_MAX - used))) != 0) {

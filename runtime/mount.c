@@ -6,6 +6,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/err.h"
+#include "lib/fd.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -25,11 +26,6 @@ enum { ATTR_RDONLY = 1, ATTR_NOSUID = 2, ATTR_NODEV = 4 };
 struct attr {
 	uint64_t set, clear, propagation, userns_fd;
 };
-
-static void fd_path(int fd, char path[static 32])
-{
-	snprintf(path, 32, "/proc/self/fd/%d", fd);
-}
 
 /* 1 done, 0 the kernel lacks a call, negative: failed. */
 static int bind_detached(int src_fd, int dst_fd, unsigned flags)
@@ -66,7 +62,7 @@ static int remount(int fd, unsigned flags)
 			all |= kept[i].mount;
 	all |= ((flags & MOUNT_READ_ONLY) != 0 ? MS_RDONLY : 0) | ((flags & MOUNT_NOSUID) != 0 ? MS_NOSUID : 0) |
 	       ((flags & MOUNT_NODEV) != 0 ? MS_NODEV : 0);
-	char path[32];
+	char path[FD_PATH_MAX];
 	fd_path(fd, path);
 	return mount(NULL, path, NULL, all, NULL) < 0 ? -errno : 0;
 }
@@ -150,7 +146,7 @@ static int remount_tree(const char *point, unsigned flags, int top_fd)
 
 static int bind_then_remount(int src_fd, int dst_fd, unsigned flags, int top_fd)
 {
-	char src[32], dst[32], point[PATH_MAX];
+	char src[FD_PATH_MAX], dst[FD_PATH_MAX], point[PATH_MAX];
 	fd_path(src_fd, src);
 	fd_path(dst_fd, dst);
 	ssize_t length = readlink(dst, point, sizeof(point) - 1);
@@ -174,7 +170,7 @@ int mount_bind(int src_fd, int dst_fd, unsigned flags, int top_fd, struct err *e
 
 int mount_new(const char *type, const char *source, int dst_fd, unsigned flags, const char *options, struct err *err)
 {
-	char dst[32];
+	char dst[FD_PATH_MAX];
 	fd_path(dst_fd, dst);
 	unsigned long all = MS_NOSUID | MS_NODEV | ((flags & MOUNT_READ_ONLY) != 0 ? MS_RDONLY : 0);
 	if (mount(source, dst, type, all, options) < 0)
@@ -186,7 +182,7 @@ int mount_new(const char *type, const char *source, int dst_fd, unsigned flags, 
  * none: there the new root is moved on top of it, and the rest of the namespace stays below, out of reach. */
 static int move_over_root(int root_fd)
 {
-	char root[32];
+	char root[FD_PATH_MAX];
 	fd_path(root_fd, root);
 	if (mount(root, "/", NULL, MS_MOVE, NULL) < 0 || fchdir(root_fd) < 0 || chroot(".") < 0)
 		return -errno;

@@ -209,18 +209,9 @@ int options_export(const struct options *options, struct err *err)
 	return r;
 }
 
-static const char *env_value(char *const *env, const char *name)
-{
-	size_t length = strlen(name);
-	for (; *env != NULL; env++)
-		if (strncmp(*env, name, length) == 0 && (*env)[length] == '=')
-			return *env + length + 1;
-	return NULL;
-}
-
 static int import_text(char *const *env, const char *name, char **slot)
 {
-	const char *value = env_value(env, name);
+	const char *value = env_find(env, name);
 	if (value == NULL || value[0] == '\0')
 		return 0;
 	*slot = strdup(value);
@@ -237,7 +228,7 @@ int options_import(char *const *env, struct options *ret_options, struct err *er
 		r = import_text(env, ENV_WORKDIR, &options.workdir);
 	if (r == 0)
 		r = import_text(env, ENV_ENV, &options.env);
-	const char *home = env_value(env, ENV_HOME), *writable = env_value(env, ENV_WRITABLE);
+	const char *home = env_find(env, ENV_HOME), *writable = env_find(env, ENV_WRITABLE);
 	if (home != NULL)
 		options.home = strcmp(home, "mount") == 0 ? HOME_MOUNT : strcmp(home, "none") == 0 ? HOME_NONE : HOME_DEFAULT;
 	options.writable = writable != NULL && strcmp(writable, "1") == 0;

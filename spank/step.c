@@ -110,15 +110,6 @@ static int take_groups(spank_t spank, struct launch_request *request, struct err
 	return 0;
 }
 
-static const char *env_value(char *const *env, const char *name)
-{
-	size_t length = strlen(name);
-	for (; *env != NULL; env++)
-		if (strncmp(*env, name, length) == 0 && (*env)[length] == '=')
-			return *env + length + 1;
-	return NULL;
-}
-
 static char *copy_text(const char *text)
 {
 	return text != NULL ? strdup(text) : NULL;
@@ -134,9 +125,9 @@ static int take_job(spank_t spank, struct launch_request *request, char *const *
 	if (request->step_id == SLURM_BATCH_SCRIPT && spank_get_item(spank, S_JOB_ARGV, &argc, &argv) == ESPANK_SUCCESS && argc > 0 &&
 	    argv[0][0] == '/')
 		request->batch_script = copy_text(argv[0]);
-	request->home_dir = copy_text(env_value(env, "HOME"));
-	request->user_name = copy_text(env_value(env, "USER"));
-	request->has_tz = env_value(env, "TZ") != NULL;
+	request->home_dir = copy_text(env_find(env, "HOME"));
+	request->user_name = copy_text(env_find(env, "USER"));
+	request->has_tz = env_find(env, "TZ") != NULL;
 	return 0;
 }
 
