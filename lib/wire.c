@@ -105,6 +105,18 @@ bool wire_done(const struct wire *wire)
 	return !wire->bad && wire->next == wire->used;
 }
 
+enum { ALL_SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL };
+
+bool wire_is_sealed(int fd)
+{
+	return fcntl(fd, F_GET_SEALS) == ALL_SEALS;
+}
+
+int wire_seal(int fd)
+{
+	return fcntl(fd, F_ADD_SEALS, ALL_SEALS) < 0 ? -errno : 0;
+}
+
 int wire_to_memfd(const struct wire *wire)
 {
 	if (wire->bad)
@@ -118,9 +130,8 @@ int wire_to_memfd(const struct wire *wire)
 			return -errno;
 		done += (size_t)n;
 	}
-	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
-		return -errno;
-	return steal_fd(&fd);
+	int r = wire_seal(fd);
+	return r < 0 ? r : steal_fd(&fd);
 }
 
 int wire_from_fd(int fd, struct wire *ret_wire)
@@ -128,7 +139,7 @@ int wire_from_fd(int fd, struct wire *ret_wire)
 	struct stat st;
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if (st.st_size < 0 || st.st_size > WIRE_BYTES_MAX)
+	if (!wire_is_sealed(fd) || st.st_size < 0 || st.st_size > WIRE_BYTES_MAX)
 		return -EBADMSG;
 	autowire struct wire wire = WIRE_INIT;
 	wire.data = malloc((size_t)st.st_size + 1);

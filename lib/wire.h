@@ -45,8 +45,14 @@ bool wire_done(const struct wire *wire);
 /* Writes the message into a new sealed memfd and returns it, or a negative errno. */
 int wire_to_memfd(const struct wire *wire);
 
-/* Reads a whole message from a file. -EBADMSG if it is too long. Uses pread: the descriptor may be shared with other processes. */
+/* Reads a whole message from a memfd. -EBADMSG if it is too long, or not sealed against changes by whoever sent it. Uses pread: the descriptor may be shared with other processes. */
 int wire_from_fd(int fd, struct wire *ret_wire);
+
+/* True if fd is a memfd that nobody can change or shorten any more: reading it can neither block nor give two answers. */
+bool wire_is_sealed(int fd);
+
+/* Seals a memfd that was made with MFD_ALLOW_SEALING. 0 or a negative errno. */
+int wire_seal(int fd);
 
 /* Sends the message as one packet over a SOCK_SEQPACKET socket, with up to WIRE_FDS_MAX descriptors, which stay the caller's.
  * Messages that must pass this way are small (below 64 KiB). Negative errno on failure. */

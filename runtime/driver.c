@@ -164,7 +164,7 @@ int driver_kernel_mount(int image_fd, const struct image *image, int dst_fd, str
 	return r;
 }
 
-int driver_directory_mount(int dir_fd, int dst_fd, int top_fd, struct err *err)
+int driver_directory_mount(int dir_fd, int dst_fd, int cover_fd, struct err *err)
 {
-	return mount_bind(dir_fd, dst_fd, MOUNT_READ_ONLY | MOUNT_NOSUID | MOUNT_NODEV, top_fd, err);
+	return mount_bind(dir_fd, dst_fd, MOUNT_READ_ONLY | MOUNT_NOSUID | MOUNT_NODEV, cover_fd, err);
 }

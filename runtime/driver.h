@@ -15,7 +15,7 @@ struct image;
  * with its last mount (autoclear), whatever happens to any process. */
 int driver_kernel_mount(int image_fd, const struct image *image, int dst_fd, struct err *err);
 
-/* A directory with a root filesystem, bound read-only, nosuid, nodev. top_fd as for mount_bind(). */
-int driver_directory_mount(int dir_fd, int dst_fd, int top_fd, struct err *err);
+/* A directory with a root filesystem, bound read-only, nosuid, nodev. cover_fd as for mount_bind(). */
+int driver_directory_mount(int dir_fd, int dst_fd, int cover_fd, struct err *err);
 
 #endif

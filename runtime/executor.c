@@ -10,6 +10,7 @@
 #include "lib/fd.h"
 #include "lib/image.h"
 #include "lib/path.h"
+#include "lib/wire.h"
 #include "runtime/driver.h"
 #include "runtime/mount.h"
 #include "runtime/policy.h"
@@ -28,6 +29,7 @@
 
 void executor_free(struct executor *executor)
 {
+	cleanup_close(&executor->cover_fd);
 	cleanup_close(&executor->top_fd);
 	cleanup_close(&executor->image_fd);
 	cleanup_close(&executor->root_fd);
@@ -63,12 +65,20 @@ int executor_begin(struct executor *executor, const struct launch_request *reque
 	int r = privilege_private_mounts(err);
 	if (r < 0)
 		return r;
-	if (mount("simg", "/", "tmpfs", MS_NOSUID | MS_NODEV, TOP_OPTIONS) < 0)
+	if (mount("simg", "/", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=64k") < 0)
 		return err_sys(err, errno, "cannot mount a tmpfs for the new root");
 	/* "/" is the old root below the tmpfs; its ".." is what is mounted on top of it. */
-	executor->top_fd = open("/..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (executor->top_fd < 0)
+	executor->cover_fd = open("/..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (executor->cover_fd < 0)
 		return err_sys(err, errno, "cannot open the tmpfs of the new root");
+	r = mount_unbindable(executor->cover_fd, err);
+	autoclose int top = r < 0 ? r : make_dir(executor->cover_fd, "top", err);
+	if (top < 0)
+		return top;
+	r = mount_new("tmpfs", "simg", top, 0, TOP_OPTIONS, err);
+	executor->top_fd = r < 0 ? r : open_dir(executor->cover_fd, "top");
+	if (executor->top_fd < 0)
+		return r < 0 ? r : err_sys(err, -executor->top_fd, "cannot open the tmpfs of the new root");
 	autoclose int place = make_dir(executor->top_fd, "root", err);
 	return place < 0 ? place : 0;
 }
@@ -78,7 +88,7 @@ int executor_mount_image(struct executor *executor, int fd, const struct image *
 	autoclose int place = open_dir(executor->top_fd, "root");
 	if (place < 0)
 		return err_sys(err, -place, "cannot open the new root");
-	int r = image->format == IMAGE_DIRECTORY ? driver_directory_mount(fd, place, executor->top_fd, err) :
+	int r = image->format == IMAGE_DIRECTORY ? driver_directory_mount(fd, place, executor->cover_fd, err) :
 						   driver_kernel_mount(fd, image, place, err);
 	if (r < 0)
 		return err_prefix(err, "cannot mount image '%s'", executor->request->image);
@@ -245,8 +255,8 @@ static int make_file(struct executor *executor, int content_fd, struct err *err)
 	char name[32];
 	struct stat st;
 	snprintf(name, sizeof(name), "file%u", executor->made++);
-	if (fstat(content_fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > PLAN_FILE_BYTES_MAX)
-		return err_set(err, EBADMSG, "the plan holds a file that is too large or none");
+	if (!wire_is_sealed(content_fd) || fstat(content_fd, &st) < 0 || st.st_size > PLAN_FILE_BYTES_MAX)
+		return err_set(err, EBADMSG, "the plan holds a file that is too large, or can still change");
 	autoclose int fd = openat(executor->top_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
 	off_t offset = 0;
 	while (fd >= 0 && offset < st.st_size)
@@ -271,10 +281,10 @@ static int mount_at(struct executor *executor, const struct plan_mount *mount, i
 	char options[64];
 	switch (mount->kind) {
 	case PLAN_BIND:
-		return mount_bind(mount->fd, dst_fd, bind_flags(mount), executor->top_fd, err);
+		return mount_bind(mount->fd, dst_fd, bind_flags(mount), executor->cover_fd, err);
 	case PLAN_FILE: {
 		autoclose int file = make_file(executor, mount->fd, err);
-		return file < 0 ? file : mount_bind(file, dst_fd, MOUNT_READ_ONLY | MOUNT_NOSUID | MOUNT_NODEV, executor->top_fd, err);
+		return file < 0 ? file : mount_bind(file, dst_fd, MOUNT_READ_ONLY | MOUNT_NOSUID | MOUNT_NODEV, executor->cover_fd, err);
 	}
 	case PLAN_TMPFS:
 		snprintf(options, sizeof(options), "mode=1777,size=%s", executor->conf->tmp_size);

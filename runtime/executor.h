@@ -13,17 +13,19 @@ struct err;
 struct image;
 struct launch_request;
 
-/* A root under construction. It is built on a small tmpfs that is mounted on top of "/": no directory of the node is needed, and
- * paths, which start at the root below it, don't see it. */
+/* A root under construction. It is built on a small tmpfs, the top, in a cover that is mounted on "/": so no directory of the node is
+ * needed, and paths, which start at the root below the cover, don't see it. The cover is unbindable: a bind of the host's "/" must not
+ * bring it along. */
 struct executor {
 	const struct launch_request *request;
 	const struct conf *conf;
-	int top_fd;    /* the tmpfs */
+	int cover_fd;
+	int top_fd;
 	int image_fd;  /* the image's tree, mounted on TOP/root */
 	int root_fd;   /* what will be "/": the image, or an overlay on it */
 	unsigned made; /* for names of what is put on the tmpfs */
 };
-#define EXECUTOR_INIT { .top_fd = -1, .image_fd = -1, .root_fd = -1 }
+#define EXECUTOR_INIT { .cover_fd = -1, .top_fd = -1, .image_fd = -1, .root_fd = -1 }
 
 /* Makes the private namespace and the tmpfs. CAP_SYS_ADMIN. */
 int executor_begin(struct executor *executor, const struct launch_request *request, const struct conf *conf, struct err *err);

@@ -66,14 +66,6 @@ static void clean_process(void)
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
-/* Ends with the process that started it: nothing may go on after the step is gone. */
-static void die_with_parent(pid_t parent)
-{
-	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	if (getppid() != parent)
-		_exit(EXIT_FAILURE);
-}
-
 static int read_request(struct launch_request *ret_request, struct err *err)
 {
 	autowire struct wire wire = WIRE_INIT;
@@ -96,7 +88,8 @@ static int start_planner(const struct launch_request *request, const struct conf
 		close(sockets[0]);
 		close(LAUNCH_REPLY_FD);
 		close(LAUNCH_REQUEST_FD);
-		die_with_parent(parent);
+		if (privilege_die_with_parent(parent, NULL) < 0)
+			_exit(EXIT_FAILURE);
 		planner_run(sockets[1], request, conf);
 	}
 	int saved = errno;
@@ -164,9 +157,10 @@ int main(void)
 {
 	if (fcntl(LAUNCH_REQUEST_FD, F_GETFD) < 0 || fcntl(LAUNCH_REPLY_FD, F_GETFD) < 0)
 		return usage();
-	die_with_parent(getppid());
-	clean_process();
 	struct err err = ERR_INIT;
+	if (privilege_die_with_parent(getppid(), &err) < 0)
+		return EXIT_FAILURE;
+	clean_process();
 	struct launch_request request = { 0 };
 	autoplan struct plan plan = PLAN_INIT;
 	autoclose int namespace = read_request(&request, &err);

@@ -9,6 +9,7 @@
 #include "lib/fd.h"
 #include "lib/launch.h"
 #include "lib/path.h"
+#include "lib/wire.h"
 
 #include <fcntl.h>
 #include <grp.h>
@@ -74,7 +75,7 @@ static FILE *open_database(int root_fd, const char *path)
 
 static FILE *open_memfd(const char *name, int *ret_fd)
 {
-	autoclose int fd = memfd_create(name, MFD_CLOEXEC);
+	autoclose int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	FILE *file = fd < 0 ? NULL : fdopen(dup(fd), "w");
 	if (file != NULL)
 		*ret_fd = steal_fd(&fd);
@@ -113,7 +114,7 @@ static int finish(FILE *out, int *fd, const char *path, struct err *err)
 {
 	bool failed = fflush(out) != 0;
 	fclose(out);
-	if (!failed)
+	if (!failed && wire_seal(*fd) == 0)
 		return steal_fd(fd);
 	return err_sys(err, EIO, "cannot write %s for the container", path);
 }

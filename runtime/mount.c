@@ -110,9 +110,9 @@ static bool has_id(const int *ids, int count, int id)
 	return false;
 }
 
-/* Remounts the mount that was just put on `point` (a path below top_fd, with a leading slash) and, if asked, all below it. mountinfo
+/* Remounts the mount that was just put on `point` (a path below cover_fd, with a leading slash) and, if asked, all below it. mountinfo
  * lists parents before children, and the newest mount of a place last. */
-static int remount_tree(const char *point, unsigned flags, int top_fd)
+static int remount_tree(const char *point, unsigned flags, int cover_fd)
 {
 	autofree char *line = NULL;
 	size_t size = 0;
@@ -135,7 +135,7 @@ static int remount_tree(const char *point, unsigned flags, int top_fd)
 				continue;
 			if (below && count < TREE_MOUNTS_MAX)
 				ids[count++] = info.id;
-			autoclose int fd = openat(top_fd, info.point + 1, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+			autoclose int fd = openat(cover_fd, info.point + 1, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 			r = fd < 0 ? -errno : remount(fd, flags);
 		}
 		if (count == 0)
@@ -144,7 +144,7 @@ static int remount_tree(const char *point, unsigned flags, int top_fd)
 	return r;
 }
 
-static int bind_then_remount(int src_fd, int dst_fd, unsigned flags, int top_fd)
+static int bind_then_remount(int src_fd, int dst_fd, unsigned flags, int cover_fd)
 {
 	char src[FD_PATH_MAX], dst[FD_PATH_MAX], point[PATH_MAX];
 	fd_path(src_fd, src);
@@ -157,14 +157,14 @@ static int bind_then_remount(int src_fd, int dst_fd, unsigned flags, int top_fd)
 		return -errno;
 	if ((flags & ~(unsigned)MOUNT_RECURSIVE) == 0)
 		return 0;
-	return remount_tree(point, flags, top_fd);
+	return remount_tree(point, flags, cover_fd);
 }
 
-int mount_bind(int src_fd, int dst_fd, unsigned flags, int top_fd, struct err *err)
+int mount_bind(int src_fd, int dst_fd, unsigned flags, int cover_fd, struct err *err)
 {
 	int r = bind_detached(src_fd, dst_fd, flags);
 	if (r == 0)
-		r = bind_then_remount(src_fd, dst_fd, flags, top_fd);
+		r = bind_then_remount(src_fd, dst_fd, flags, cover_fd);
 	return r < 0 ? err_sys(err, -r, "bind mount failed") : 0;
 }
 
@@ -176,6 +176,13 @@ int mount_new(const char *type, const char *source, int dst_fd, unsigned flags, 
 	if (mount(source, dst, type, all, options) < 0)
 		return err_sys(err, errno, "cannot mount %s", type);
 	return 0;
+}
+
+int mount_unbindable(int fd, struct err *err)
+{
+	char path[FD_PATH_MAX];
+	fd_path(fd, path);
+	return mount(NULL, path, NULL, MS_UNBINDABLE, NULL) < 0 ? err_sys(err, errno, "cannot make a mount unbindable") : 0;
 }
 
 /* pivot_root needs a root that is a mount point with a parent. The first file system of a diskless node (an unpacked initramfs) has

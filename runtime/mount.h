@@ -16,14 +16,18 @@ enum mount_flags {
 };
 
 /* Mounts what src_fd is open on (a file or a directory) on what dst_fd is open on. Descriptors of dst_fd's kind keep pointing at what is
- * now covered: look the path up again to get at the new mount. top_fd is a directory with dst_fd somewhere below it.
+ * now covered: look the path up again to get at the new mount. cover_fd is
+ * the mount on "/" with dst_fd somewhere below it.
  *
  * Linux 5.12 sets the flags on a detached copy before it is attached (open_tree, mount_setattr, move_mount). Older kernels bind
  * first and change each mount afterwards, which nobody can use in between, because nobody else is in the namespace yet. */
-int mount_bind(int src_fd, int dst_fd, unsigned flags, int top_fd, struct err *err);
+int mount_bind(int src_fd, int dst_fd, unsigned flags, int cover_fd, struct err *err);
 
 /* Mounts a file system of `type` on dst_fd, nosuid and nodev. source and options as for mount(2). */
 int mount_new(const char *type, const char *source, int dst_fd, unsigned flags, const char *options, struct err *err);
+
+/* Keeps the mount that fd is the root of, and all below it, out of recursive binds. */
+int mount_unbindable(int fd, struct err *err);
 
 /* Makes the directory root_fd (a mount point) the root of this mount namespace and lets go of the old one. */
 int mount_pivot(int root_fd, struct err *err);

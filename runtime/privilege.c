@@ -11,6 +11,7 @@
 #include <linux/capability.h>
 #include <linux/securebits.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/fsuid.h>
@@ -133,6 +134,13 @@ int privilege_drop(struct err *err)
 	return caps_give_up(err);
 }
 
+int privilege_die_with_parent(pid_t parent, struct err *err)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		return err_sys(err, errno, "cannot ask to die with the parent process");
+	return getppid() != parent ? err_set(err, ESRCH, "the parent process is gone") : 0;
+}
+
 static bool root_comes_back(void)
 {
 	return setuid(0) == 0 || seteuid(0) == 0 || setresuid(0, 0, 0) == 0;
@@ -140,6 +148,7 @@ static bool root_comes_back(void)
 
 int privilege_become_user(uid_t uid, gid_t gid, const gid_t *gids, size_t gid_count, struct err *err)
 {
+	pid_t parent = getppid();
 	int r = bounding_set_drop(err);
 	if (r < 0)
 		return r;
@@ -154,6 +163,9 @@ int privilege_become_user(uid_t uid, gid_t gid, const gid_t *gids, size_t gid_co
 	/* Other processes of the user must not trace the planner, which talks to root. A job of root has nothing to hide from root. */
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return err_sys(err, errno, "cannot make the planner untraceable");
+	r = privilege_die_with_parent(parent, err);
+	if (r < 0)
+		return r;
 	if (uid == 0) {
 		static const struct __user_cap_data_struct none[2];
 		return caps_set(none) < 0 ? err_sys(err, errno, "cannot drop capabilities") : 0;
@@ -178,6 +190,7 @@ void privilege_lookup_as_root(void)
 {
 	setfsuid(0);
 	setfsgid(0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 }
 
 int privilege_private_mounts(struct err *err)

@@ -25,6 +25,10 @@ int privilege_enter(int namespace_fd, uint64_t dev, uint64_t ino, struct err *er
 /* Plugin, task process that will not enter: the second half of the above. */
 int privilege_drop(struct err *err);
 
+/* Helper and planner: die (SIGKILL) with the process that started this one, so that nothing goes on after a step is gone. Fails if
+ * `parent` is gone already. The kernel forgets this at every change of ids, so the functions below set it again. */
+int privilege_die_with_parent(pid_t parent, struct err *err);
+
 /* Planner, root: becomes the user for good (groups, ids, capabilities, no_new_privs, not traceable by the user), and verifies that root
  * cannot be had back. */
 int privilege_become_user(uid_t uid, gid_t gid, const gid_t *gids, size_t gid_count, struct err *err);
