@@ -154,6 +154,62 @@ int image_identify(int fd, const char *path, struct image *ret_image, struct err
 	return 0;
 }
 
+/* Where the fields stand that lead to the primary partition: a global header of 128 bytes, and descriptors of 585 (packed).
+ * Source: github.com/apptainer/sif, pkg/sif. */
+enum {
+	SIF_HEADER_BYTES = 128,
+	SIF_HEADER_TOTAL = 88,
+	SIF_HEADER_DESCRIPTORS = 96,
+	SIF_DESCRIPTOR_BYTES = 585,
+	SIF_DESCRIPTOR_USED = 4,
+	SIF_DESCRIPTOR_OFFSET = 17,
+	SIF_DESCRIPTOR_LENGTH = 25,
+	SIF_DESCRIPTOR_FSTYPE = 201,
+	SIF_DESCRIPTOR_PARTTYPE = 205,
+	SIF_DESCRIPTORS_MAX = 4096,
+	SIF_DATA_PARTITION = 0x4004,
+	SIF_FS_SQUASHFS = 1,
+	SIF_PART_PRIMARY = 2,
+};
+
+static int sif_damaged(const char *path, struct err *err)
+{
+	err_set(err, EBADMSG, "image '%s' is damaged: its SIF descriptors are out of bounds", path);
+	return err_hint(err, "copy or build the image again");
+}
+
+static int sif_super_read(int fd, const char *path, const uint8_t *descriptor, struct image *image, struct err *err)
+{
+	uint64_t offset = le64(descriptor + SIF_DESCRIPTOR_OFFSET), length = le64(descriptor + SIF_DESCRIPTOR_LENGTH);
+	uint8_t raw[SQUASHFS_SUPER_BYTES];
+	if (offset < SIF_HEADER_BYTES || offset > image->file_bytes || length > image->file_bytes - offset)
+		return sif_damaged(path, err);
+	if (read_at(fd, raw, sizeof(raw), offset) != (ssize_t)sizeof(raw) || le32(raw) != SQUASHFS_MAGIC)
+		return err_set(err, EBADMSG, "image '%s' is damaged: there is no SquashFS in its system partition", path);
+	image->offset_bytes = offset;
+	super_decode(raw, &image->super);
+	return 0;
+}
+
+int image_sif_partition(int fd, const char *path, struct image *image, struct err *err)
+{
+	uint8_t header[SIF_HEADER_BYTES], descriptor[SIF_DESCRIPTOR_BYTES];
+	if (read_at(fd, header, sizeof(header), 0) != (ssize_t)sizeof(header))
+		return sif_damaged(path, err);
+	uint64_t count = le64(header + SIF_HEADER_TOTAL), start = le64(header + SIF_HEADER_DESCRIPTORS);
+	if (count > SIF_DESCRIPTORS_MAX || start > image->file_bytes || count * sizeof(descriptor) > image->file_bytes - start)
+		return sif_damaged(path, err);
+	for (uint64_t i = 0; i < count; i++) {
+		if (read_at(fd, descriptor, sizeof(descriptor), start + i * sizeof(descriptor)) != (ssize_t)sizeof(descriptor))
+			return sif_damaged(path, err);
+		if (le32(descriptor) == SIF_DATA_PARTITION && descriptor[SIF_DESCRIPTOR_USED] == 1 &&
+		    le32(descriptor + SIF_DESCRIPTOR_PARTTYPE) == SIF_PART_PRIMARY &&
+		    le32(descriptor + SIF_DESCRIPTOR_FSTYPE) == SIF_FS_SQUASHFS)
+			return sif_super_read(fd, path, descriptor, image, err);
+	}
+	return err_set(err, ENOTSUP, "image '%s' is a SIF image without a SquashFS system partition", path);
+}
+
 /* One image under check, with what the messages need. */
 struct check {
 	int fd;
@@ -234,7 +290,8 @@ static int check_super(const struct check *check, const struct image *image, uin
 
 int image_check(int fd, const char *path, const struct image *image, struct err *err)
 {
-	if (image->format != IMAGE_SQUASHFS && image->format != IMAGE_LEGACY_SIMG)
+	bool found = image->format == IMAGE_SIF && image->offset_bytes > 0;
+	if (image->format != IMAGE_SQUASHFS && image->format != IMAGE_LEGACY_SIMG && !found)
 		return err_set(err, EINVAL, "'%s' is no SquashFS image but %s", path, image_format_name(image->format));
 	const struct image_super *super = &image->super;
 	struct check check = { .fd = fd, .path = path, .offset_bytes = image->offset_bytes, .super = super };

@@ -39,7 +39,7 @@ struct image {
 	enum image_format format;
 	uint64_t offset_bytes;       /* where the superblock stands in the file */
 	uint64_t file_bytes;
-	struct image_super super;    /* filled for IMAGE_SQUASHFS and IMAGE_LEGACY_SIMG */
+	struct image_super super;    /* filled for IMAGE_SQUASHFS and IMAGE_LEGACY_SIMG, and by image_sif_partition */
 };
 
 /* Tells what the open file (or directory) fd is. A regular file that is no image at all is an error with the text to show the
@@ -51,6 +51,10 @@ int image_identify(int fd, const char *path, struct image *ret_image, struct err
  * text that says "truncated" if the file is shorter than its superblock says. This is not proof of a benign image: inodes and
  * directories are not looked at. */
 int image_check(int fd, const char *path, const struct image *image, struct err *err);
+
+/* For IMAGE_SIF: finds the primary system partition and, if that is SquashFS, fills offset_bytes and super, so that image_check
+ * takes the image. -EBADMSG if the descriptors are damaged, -ENOTSUP if there is no such partition (an encrypted one, or ext3). */
+int image_sif_partition(int fd, const char *path, struct image *image, struct err *err);
 
 /* "squashfs", "singularity 2.x", … for people. */
 const char *image_format_name(enum image_format format);
