@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Entries into the tree: see load.h.
+ */
+#include "builder/load.h"
+
+#include "builder/arena.h"
+#include "builder/output.h"
+#include "builder/progress.h"
+#include "builder/size.h"
+#include "builder/source.h"
+#include "builder/tree.h"
+#include "builder/writer.h"
+#include "lib/err.h"
+#include "lib/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { MAJOR_MAX = 0xfff, MINOR_MAX = 0xfffff };
+
+static void tally(struct tally *tally, const char *path)
+{
+	if (tally->count++ == 0)
+		snprintf(tally->first, sizeof(tally->first), "%s", path);
+}
+
+static void progress_show(const struct load *load, const struct source *source, const struct reader *reader)
+{
+	uint64_t bytes_in, bytes_total;
+	source->progress(reader, &bytes_in, &bytes_total);
+	progress_update(load->progress, bytes_in, bytes_total, output_bytes(load->output));
+}
+
+/* Drops what SquashFS cannot hold, and all but the last of several values for one name. Returns how many are left. */
+static size_t xattrs_filter(struct load *load, const struct source_entry *entry)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < entry->xattr_count; i++) {
+		size_t at = 0;
+		if (!xattr_storable(&entry->xattrs[i])) {
+			tally(&load->xattrs, entry->path);
+			continue;
+		}
+		while (at < kept && strcmp(entry->xattrs[at].name, entry->xattrs[i].name) != 0)
+			at++;
+		entry->xattrs[at] = entry->xattrs[i];
+		kept += at == kept;
+	}
+	return kept;
+}
+
+static int xattrs_take(struct load *load, const struct source_entry *entry, struct xattr_set **ret_set, struct err *err)
+{
+	if (entry->acl)
+		tally(&load->acls, entry->path);
+	size_t count = xattrs_filter(load, entry);
+	*ret_set = NULL;
+	if (count == 0)
+		return 0;
+	*ret_set = xattr_intern(tree_xattrs(load->tree), tree_arena(load->tree), entry->xattrs, count);
+	if (*ret_set == NULL)
+		return err_set(err, ENOMEM, "the extended attributes of '%s' do not fit in memory", entry->path);
+	return 0;
+}
+
+static uint32_t time_take(struct load *load, const struct source_entry *entry)
+{
+	if (entry->mtime >= 0 && entry->mtime <= UINT32_MAX)
+		return (uint32_t)entry->mtime;
+	tally(&load->times, entry->path);
+	return entry->mtime < 0 ? 0 : UINT32_MAX;
+}
+
+static int device_take(const struct source_entry *entry, uint32_t *ret_device, struct err *err)
+{
+	if (entry->major > MAJOR_MAX || entry->minor > MINOR_MAX)
+		return err_set(err, ERANGE, "the device node '%s' has the number %u:%u, SquashFS holds at most %d:%d", entry->path,
+			       entry->major, entry->minor, MAJOR_MAX, MINOR_MAX);
+	*ret_device = (entry->minor & 0xff) | entry->major << 8 | (entry->minor & ~0xffu) << 12;
+	return 0;
+}
+
+static int inode_take(struct load *load, const struct source_entry *entry, struct inode *inode, struct err *err)
+{
+	if (entry->uid < 0 || entry->uid > UINT32_MAX || entry->gid < 0 || entry->gid > UINT32_MAX)
+		return err_set(err, ERANGE, "the owner of '%s' is no Linux user and group: %" PRId64 ":%" PRId64, entry->path, entry->uid,
+			       entry->gid);
+	*inode = (struct inode){
+		.mode = (uint16_t)(entry->mode & (S_IFMT | 07777)),
+		.uid = (uint32_t)entry->uid,
+		.gid = (uint32_t)entry->gid,
+		.mtime = time_take(load, entry),
+	};
+	switch (entry->mode & S_IFMT) {
+	case S_IFDIR:
+	case S_IFREG:
+	case S_IFIFO:
+		break;
+	case S_IFLNK:
+		if (entry->target == NULL)
+			return err_set(err, EBADMSG, "the symlink '%s' has no target", entry->path);
+		inode->target = entry->target;
+		inode->mode = S_IFLNK | 0777; /* Linux knows no other */
+		break;
+	case S_IFCHR:
+	case S_IFBLK: {
+		int r = device_take(entry, &inode->device, err);
+		if (r < 0)
+			return r;
+		break;
+	}
+	default:
+		return err_set(err, ENOTSUP, "'%s' is of a type that SquashFS does not know (0%o)", entry->path, entry->mode & S_IFMT);
+	}
+	return xattrs_take(load, entry, &inode->xattrs, err);
+}
+
+static int content_check(struct load *load, const struct source_entry *entry, struct err *err)
+{
+	if (entry->bytes <= load->content_max_bytes - load->content_bytes) {
+		load->content_bytes += entry->bytes;
+		return 0;
+	}
+	char limit[SIZE_TEXT_MAX];
+	err_set(err, EFBIG, "the files hold more than %s, up to '%s'", size_format(load->content_max_bytes, limit), entry->path);
+	return err_hint(err, "if that is right, allow more with --max-size SIZE");
+}
+
+static int piece_write(struct load *load, const struct source_entry *entry, const struct piece *piece, uint64_t *at, struct err *err)
+{
+	if (piece->offset < *at || piece->offset > entry->bytes || piece->bytes > entry->bytes - piece->offset)
+		return err_set(err, EBADMSG, "the map of holes in '%s' is damaged", entry->path);
+	int r = writer_file_hole(load->writer, piece->offset - *at, err);
+	if (r == 0)
+		r = writer_file_data(load->writer, piece->data, piece->bytes, err);
+	*at = piece->offset + piece->bytes;
+	return r;
+}
+
+static int data_copy(struct load *load, const struct source *source, struct reader *reader, const struct source_entry *entry,
+		     struct file **ret_file, struct err *err)
+{
+	uint64_t at = 0;
+	struct piece piece;
+	int r = content_check(load, entry, err);
+	if (r == 0)
+		r = writer_file_begin(load->writer, ret_file, err);
+	if (r < 0)
+		return r;
+	while ((r = entry->bytes == 0 ? 0 : source->read(reader, &piece, err)) > 0) {
+		r = piece_write(load, entry, &piece, &at, err);
+		if (r < 0)
+			return r;
+		progress_show(load, source, reader);
+	}
+	if (r == 0)
+		r = writer_file_hole(load->writer, entry->bytes - at, err);
+	return r < 0 ? r : writer_file_end(load->writer, err);
+}
+
+/* A second name. The pax format lets it carry the data once more: then that is the inode's data from here on. */
+static int link_take(struct load *load, const struct source *source, struct reader *reader, const struct source_entry *entry, struct err *err)
+{
+	struct node *node;
+	int r = tree_link(load->tree, entry->path, entry->target, &node, err);
+	if (r < 0 || entry->bytes == 0)
+		return r;
+	if (!S_ISREG(node->inode->mode))
+		return err_set(err, EBADMSG, "the hard link '%s' has data, but '%s' is no regular file", entry->path, entry->target);
+	return data_copy(load, source, reader, entry, &node->inode->file, err);
+}
+
+static int entry_take(struct load *load, const struct source *source, struct reader *reader, const struct source_entry *entry, struct err *err)
+{
+	if (entry->hard_link)
+		return link_take(load, source, reader, entry, err);
+	if (S_ISSOCK(entry->mode)) {
+		tally(&load->sockets, entry->path);
+		return 0;
+	}
+	struct inode inode;
+	struct node *node;
+	int r = inode_take(load, entry, &inode, err);
+	if (r == 0 && S_ISREG(inode.mode))
+		r = data_copy(load, source, reader, entry, &inode.file, err);
+	return r < 0 ? r : tree_insert(load->tree, entry->path, &inode, &node, err);
+}
+
+int load_source(struct load *load, const struct source *source, struct reader *reader, struct err *err)
+{
+	struct source_entry entry;
+	int r;
+	while ((r = source->next(reader, &entry, err)) > 0) {
+		r = entry_take(load, source, reader, &entry, err);
+		if (r < 0)
+			return r;
+		progress_show(load, source, reader);
+	}
+	return r;
+}
+
+/* In this order, so that parents come first. */
+static const struct {
+	const char *path;
+	uint16_t mode;
+} mount_points[] = {
+	{ "dev", S_IFDIR | 0755 },
+	{ "etc", S_IFDIR | 0755 },
+	{ "etc/group", S_IFREG | 0644 },
+	{ "etc/hosts", S_IFREG | 0644 },
+	{ "etc/localtime", S_IFREG | 0644 },
+	{ "etc/passwd", S_IFREG | 0644 },
+	{ "etc/resolv.conf", S_IFREG | 0644 },
+	{ "home", S_IFDIR | 0755 },
+	{ "mnt", S_IFDIR | 0755 },
+	{ "proc", S_IFDIR | 0555 },
+	{ "root", S_IFDIR | 0700 },
+	{ "run", S_IFDIR | 0755 },
+	{ "sys", S_IFDIR | 0555 },
+	{ "tmp", S_IFDIR | 01777 },
+	{ "var", S_IFDIR | 0755 },
+	{ "var/tmp", S_IFDIR | 01777 },
+};
+enum { MOUNT_POINT_COUNT = sizeof(mount_points) / sizeof(mount_points[0]) };
+
+static int mount_point_add(struct load *load, const char *path, uint16_t mode, struct err *err)
+{
+	struct inode inode = { .mode = mode, .implicit = true };
+	struct node *node;
+	int r = 0;
+	if (S_ISREG(mode)) {
+		r = writer_file_begin(load->writer, &inode.file, err);
+		if (r == 0)
+			r = writer_file_end(load->writer, err);
+	}
+	return r < 0 ? r : tree_insert(load->tree, path, &inode, &node, err);
+}
+
+int load_mount_points(struct load *load, struct err *err)
+{
+	for (int i = 0; i < MOUNT_POINT_COUNT; i++) {
+		struct err ignored = ERR_INIT;
+		if (tree_find(load->tree, mount_points[i].path) != NULL)
+			continue;
+		/* A tree whose /etc or /var is a file, or leads in circles, is left as it is. */
+		int r = mount_point_add(load, mount_points[i].path, mount_points[i].mode, &ignored);
+		if (r < 0 && r != -ENOTDIR && r != -ELOOP) {
+			*err = ignored;
+			return r;
+		}
+	}
+	return 0;
+}
+
+static void note(const struct tally *tally, const char *one, const char *many)
+{
+	if (tally->count == 1)
+		log_note("1 %s: '%s'", one, tally->first);
+	else if (tally->count > 1)
+		log_note("%" PRIu64 " %s, the first: '%s'", tally->count, many, tally->first);
+}
+
+void load_notes(const struct load *load)
+{
+	note(&load->sockets, "socket is left out", "sockets are left out");
+	note(&load->xattrs, "extended attribute that SquashFS cannot hold is left out",
+	     "extended attributes that SquashFS cannot hold are left out");
+	note(&load->acls, "access control list that SquashFS cannot hold is left out",
+	     "access control lists that SquashFS cannot hold are left out");
+	note(&load->times, "time before 1970 or after 2106 is cut to that", "times before 1970 or after 2106 are cut to that");
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A line about the build's progress on a terminal; nothing at all anywhere else, so that logs stay clean.
+ */
+#ifndef SIMG_BUILDER_PROGRESS_H
+#define SIMG_BUILDER_PROGRESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+struct progress {
+	bool shown;             /* standard error is a terminal, and the user did not ask for quiet */
+	bool drawn;             /* the line stands on the terminal */
+	struct timespec begin, last;
+};
+
+/* Starts the clock. */
+void progress_begin(struct progress *progress, bool quiet);
+
+/* Redraws the line, a few times a second at most. bytes_total: 0 if nobody knows. */
+void progress_update(struct progress *progress, uint64_t bytes_in, uint64_t bytes_total, uint64_t bytes_out);
+
+/* Takes the line away, so that a message can follow. */
+void progress_clear(struct progress *progress);
+
+/* Clears the line and sums up: "app.simg: 208.7 MiB from 605.1 MiB in 13401 files, 3.2 s". */
+void progress_end(struct progress *progress, const char *image, uint64_t bytes_in, uint64_t bytes_out, uint64_t files);
+
+#endif

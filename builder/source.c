@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The table of sources, and what to say about everything that is none: see source.h.
+ */
+#include "builder/source.h"
+
+#include "lib/cleanup.h"
+#include "lib/err.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const struct source *const sources[] = { &source_directory, &source_tarball };
+enum { SOURCE_COUNT = sizeof(sources) / sizeof(sources[0]) };
+
+static const char SUPPORTED[] = "this version takes a directory or a tarball (plain, gzip, zstd, xz or bzip2; - for standard input)";
+
+/* Files that people give by mistake, or because another program takes them. */
+static const struct {
+	const char *what;
+	uint16_t offset;
+	uint8_t bytes;
+	const char *magic;
+} strangers[] = {
+	{ "a SquashFS image already", 0, 4, "hsqs" },
+	{ "a SIF image", 32, 9, "SIF_MAGIC" },
+	{ "a recipe; recipes", 0, 10, "Bootstrap:" },
+	{ "a recipe; recipes", 0, 10, "bootstrap:" },
+	{ "a recipe; recipes", 0, 10, "BootStrap:" },
+	{ "a Dockerfile; recipes", 0, 5, "FROM " },
+	{ "a ZIP archive", 0, 4, "PK\3\4" },
+	{ "a cpio archive", 0, 5, "07070" },
+	{ "an rpm package", 0, 4, "\xed\xab\xee\xdb" },
+	{ "a Debian package", 0, 8, "!<arch>\n" },
+	{ "a 7-Zip archive", 0, 6, "7z\xbc\xaf\x27\x1c" },
+};
+enum { STRANGER_COUNT = sizeof(strangers) / sizeof(strangers[0]), HEAD_BYTES = 64 };
+
+static int stranger_check(int fd, const char *name, struct err *err)
+{
+	uint8_t head[HEAD_BYTES] = { 0 };
+	if (pread(fd, head, sizeof(head), 0) < 0)
+		return err_sys(err, errno, "cannot read '%s'", name);
+	for (int i = 0; i < STRANGER_COUNT; i++) {
+		if (memcmp(head + strangers[i].offset, strangers[i].magic, strangers[i].bytes) != 0)
+			continue;
+		bool plural = strchr(strangers[i].what, ';') != NULL;
+		err_set(err, EINVAL, "'%s' is %s%s", name, strangers[i].what, plural ? " are not supported" : "");
+		return err_hint(err, "%s", SUPPORTED);
+	}
+	return 0;
+}
+
+/* Whether the name reads like "docker://image" or "oci-archive:file". */
+static bool is_reference(const char *name)
+{
+	const char *c = name;
+	while (isalnum((unsigned char)*c) || *c == '-' || *c == '+')
+		c++;
+	return c > name && *c == ':';
+}
+
+static int open_failed(const char *name, int errnum, struct err *err)
+{
+	if (errnum == ENOENT && is_reference(name)) {
+		err_set(err, EINVAL, "sources of the form '%.*s:…' are not supported: '%s'", (int)strcspn(name, ":"), name, name);
+		return err_hint(err, "%s", SUPPORTED);
+	}
+	err_sys(err, errnum, "cannot open the source '%s'", name);
+	return errnum == ENOENT ? err_hint(err, "%s", SUPPORTED) : err->code;
+}
+
+static int source_open(const char *name, struct err *err)
+{
+	int fd = strcmp(name, "-") == 0 ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(name, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? open_failed(name, errno, err) : fd;
+}
+
+int source_find(const char *name, const struct source **ret_source, int *ret_fd, struct err *err)
+{
+	autoclose int fd = source_open(name, err);
+	if (fd < 0)
+		return fd;
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return err_sys(err, errno, "cannot stat the source '%s'", name);
+	if (isatty(fd)) {
+		err_set(err, EINVAL, "the source '%s' is a terminal", name);
+		return err_hint(err, "pipe a tarball into simg build");
+	}
+	for (int i = 0; i < SOURCE_COUNT; i++) {
+		if (!sources[i]->matches(st.st_mode))
+			continue;
+		int r = S_ISREG(st.st_mode) ? stranger_check(fd, name, err) : 0;
+		if (r < 0)
+			return r;
+		*ret_source = sources[i];
+		*ret_fd = steal_fd(&fd);
+		return 0;
+	}
+	err_set(err, EINVAL, "the source '%s' is neither a file nor a directory", name);
+	return err_hint(err, "%s", SUPPORTED);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the two halves of the writer share: writer.c takes the data, metadata.c writes the tree.
+ */
+#ifndef SIMG_BUILDER_WRITER_INTERNAL_H
+#define SIMG_BUILDER_WRITER_INTERNAL_H
+
+#include "builder/writer.h"
+
+#include <stdbool.h>
+
+#include <sqfs/block_processor.h>
+#include <sqfs/block_writer.h>
+#include <sqfs/compressor.h>
+#include <sqfs/frag_table.h>
+#include <sqfs/inode.h>
+#include <sqfs/io.h>
+#include <sqfs/super.h>
+
+/* Whole blocks that are a hole: libsquashfs never sees them, so a hole of any size costs nothing. */
+struct hole {
+	struct hole *next;
+	uint64_t first_block, block_count; /* counted in the file, holes included */
+};
+
+struct file {
+	struct file *next;           /* the writer's list */
+	sqfs_inode_generic_t *data;  /* blocks and fragment as libsquashfs wrote them, without the holes */
+	struct hole *holes, *last_hole;
+	uint64_t bytes, hole_bytes;
+};
+
+/* libsquashfs writes through this. */
+struct sink {
+	sqfs_file_t base; /* first: libsquashfs knows the sink by it */
+	struct output *output;
+	int errnum;       /* of the first failed read or write */
+};
+
+struct writer {
+	struct output *output;
+	struct sink sink;
+	sqfs_super_t super;
+	sqfs_compressor_t *compressor, *decompressor;
+	sqfs_block_writer_t *blocks;
+	sqfs_frag_table_t *fragments;
+	sqfs_block_processor_t *processor;
+	struct file *files, *current;
+	uint64_t file_count, content_bytes;
+	uint8_t *zeros; /* one block */
+};
+
+/* Fills err from a libsquashfs result: the failed system call's reason if there was one. Returns err's code. */
+int writer_failed(const struct writer *writer, int sqfs_result, const char *what, struct err *err);
+
+/* metadata.c: inodes, directories, fragment, export, id and xattr tables, superblock. The tree is numbered. */
+int metadata_write(struct writer *writer, struct tree *tree, uint32_t inode_count, struct err *err);
+
+#endif
