@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Reading images: see image_reader.h. Counting walks the inode table from its beginning to its end, not the directories, so that
+ * no loop or shared subtree in a hostile image can hold it up.
+ */
+#include "builder/image_reader.h"
+
+#include "lib/cleanup.h"
+#include "lib/err.h"
+#include "lib/image.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <sqfs/compressor.h>
+#include <sqfs/data_reader.h>
+#include <sqfs/dir_reader.h>
+#include <sqfs/error.h>
+#include <sqfs/inode.h>
+#include <sqfs/io.h>
+#include <sqfs/meta_reader.h>
+#include <sqfs/super.h>
+
+/* libsquashfs reads through this. */
+struct window {
+	sqfs_file_t base; /* first: libsquashfs knows the window by it */
+	int fd;
+	uint64_t offset_bytes, bytes;
+};
+
+struct image_reader {
+	const char *path;
+	struct window window;
+	sqfs_super_t super;
+	sqfs_compressor_t *decompressor;
+	sqfs_dir_reader_t *directories;
+	sqfs_data_reader_t *data;
+};
+
+static int window_read(sqfs_file_t *file, sqfs_u64 offset, void *buffer, size_t size)
+{
+	const struct window *window = (const struct window *)file;
+	if (offset > window->bytes || size > window->bytes - offset)
+		return SQFS_ERROR_OUT_OF_BOUNDS;
+	while (size > 0) {
+		ssize_t n = pread(window->fd, buffer, size, (off_t)(window->offset_bytes + offset));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? SQFS_ERROR_IO : SQFS_ERROR_OUT_OF_BOUNDS;
+		buffer = (char *)buffer + n;
+		size -= (size_t)n;
+		offset += (sqfs_u64)n;
+	}
+	return 0;
+}
+
+static int window_write(sqfs_file_t *file, sqfs_u64 offset, const void *buffer, size_t size)
+{
+	(void)file;
+	(void)offset;
+	(void)buffer;
+	(void)size;
+	return SQFS_ERROR_IO;
+}
+
+static int window_truncate(sqfs_file_t *file, sqfs_u64 size)
+{
+	(void)file;
+	(void)size;
+	return SQFS_ERROR_IO;
+}
+
+static sqfs_u64 window_size(const sqfs_file_t *file)
+{
+	return ((const struct window *)file)->bytes;
+}
+
+static int reader_failed(const struct image_reader *reader, int result, const char *what, struct err *err)
+{
+	if (result == SQFS_ERROR_ALLOC)
+		return err_sys(err, ENOMEM, "cannot read %s of the image '%s'", what, reader->path);
+	err_set(err, EBADMSG, "the image '%s' is damaged: cannot read %s (%d)", reader->path, what, result);
+	return err_hint(err, "copy or build the image again");
+}
+
+static int parts_create(struct image_reader *reader, struct err *err)
+{
+	sqfs_file_t *file = &reader->window.base;
+	sqfs_compressor_config_t config;
+	int r = sqfs_super_read(&reader->super, file);
+	if (r != 0)
+		return reader_failed(reader, r, "the superblock", err);
+	r = sqfs_compressor_config_init(&config, reader->super.compression_id, reader->super.block_size, SQFS_COMP_FLAG_UNCOMPRESS);
+	if (r == 0)
+		r = sqfs_compressor_create(&config, &reader->decompressor);
+	if (r != 0)
+		return err_set(err, ENOTSUP, "the compressor %s of the image '%s' is not supported",
+			       image_compressor_name(reader->super.compression_id), reader->path);
+	reader->directories = sqfs_dir_reader_create(&reader->super, reader->decompressor, file, 0);
+	reader->data = sqfs_data_reader_create(file, reader->super.block_size, reader->decompressor, 0);
+	if (reader->directories == NULL || reader->data == NULL)
+		return reader_failed(reader, SQFS_ERROR_ALLOC, "the directories", err);
+	if (reader->super.fragment_entry_count == 0)
+		return 0;
+	r = sqfs_data_reader_load_fragment_table(reader->data, &reader->super);
+	return r == 0 ? 0 : reader_failed(reader, r, "the fragment table", err);
+}
+
+int image_reader_open(int fd, const char *path, const struct image *image, struct image_reader **ret_reader, struct err *err)
+{
+	struct image_reader *reader = calloc(1, sizeof(*reader));
+	if (reader == NULL)
+		return err_sys(err, ENOMEM, "cannot read the image '%s'", path);
+	reader->path = path;
+	reader->window = (struct window){
+		.base = { .read_at = window_read, .write_at = window_write, .get_size = window_size, .truncate = window_truncate },
+		.fd = fd,
+		.offset_bytes = image->offset_bytes,
+		.bytes = image->super.used_bytes,
+	};
+	int r = parts_create(reader, err);
+	if (r < 0) {
+		image_reader_free(reader);
+		return r;
+	}
+	*ret_reader = reader;
+	return 0;
+}
+
+static void inode_count(const sqfs_inode_generic_t *inode, struct image_counts *counts)
+{
+	sqfs_u64 bytes = 0;
+	switch (inode->base.mode & S_IFMT) {
+	case S_IFREG:
+		sqfs_inode_get_file_size(inode, &bytes);
+		counts->files++;
+		counts->content_bytes += bytes;
+		break;
+	case S_IFDIR:
+		counts->directories++;
+		break;
+	case S_IFLNK:
+		counts->symlinks++;
+		break;
+	case S_IFCHR:
+	case S_IFBLK:
+		counts->devices++;
+		break;
+	case S_IFIFO:
+		counts->fifos++;
+		break;
+	default:
+		counts->sockets++;
+	}
+}
+
+int image_reader_count(struct image_reader *reader, struct image_counts *ret_counts, struct err *err)
+{
+	struct image_counts counts = { 0 };
+	const sqfs_super_t *super = &reader->super;
+	sqfs_meta_reader_t *table = sqfs_meta_reader_create(&reader->window.base, reader->decompressor, super->inode_table_start,
+							    super->directory_table_start);
+	int r = table == NULL ? SQFS_ERROR_ALLOC : 0;
+	sqfs_u64 block = super->inode_table_start;
+	size_t offset = 0;
+	for (uint32_t i = 0; i < super->inode_count && r == 0; i++) {
+		sqfs_inode_generic_t *inode;
+		r = sqfs_meta_reader_read_inode(table, super, block - super->inode_table_start, offset, &inode);
+		if (r == 0) {
+			inode_count(inode, &counts);
+			sqfs_free(inode);
+			sqfs_meta_reader_get_position(table, &block, &offset);
+		}
+	}
+	sqfs_destroy(table);
+	if (r != 0)
+		return reader_failed(reader, r, "the inode table", err);
+	*ret_counts = counts;
+	return 0;
+}
+
+static int file_read(struct image_reader *reader, const sqfs_inode_generic_t *inode, const char *path, size_t max_bytes,
+		     char **ret_text, size_t *ret_bytes, struct err *err)
+{
+	sqfs_u64 bytes = 0;
+	if (sqfs_inode_get_file_size(inode, &bytes) != 0)
+		return -ENOENT;
+	if (bytes > max_bytes)
+		return err_set(err, EFBIG, "'%s' in the image '%s' is too large", path, reader->path);
+	autofree char *text = malloc(bytes + 1);
+	if (text == NULL)
+		return reader_failed(reader, SQFS_ERROR_ALLOC, path, err);
+	for (sqfs_u64 done = 0; done < bytes;) {
+		sqfs_s32 n = sqfs_data_reader_read(reader->data, inode, done, text + done, (sqfs_u32)(bytes - done));
+		if (n <= 0)
+			return reader_failed(reader, n, path, err);
+		done += (sqfs_u64)n;
+	}
+	text[bytes] = '\0';
+	*ret_text = steal_ptr(&text);
+	*ret_bytes = bytes;
+	return 0;
+}
+
+int image_reader_file(struct image_reader *reader, const char *path, size_t max_bytes, char **ret_text, size_t *ret_bytes,
+		      struct err *err)
+{
+	sqfs_inode_generic_t *inode;
+	int r = sqfs_dir_reader_find_by_path(reader->directories, NULL, path, &inode);
+	if (r == SQFS_ERROR_NO_ENTRY || r == SQFS_ERROR_NOT_DIR)
+		return -ENOENT;
+	if (r != 0)
+		return reader_failed(reader, r, path, err);
+	r = file_read(reader, inode, path, max_bytes, ret_text, ret_bytes, err);
+	sqfs_free(inode);
+	return r;
+}
+
+void image_reader_free(struct image_reader *reader)
+{
+	if (reader == NULL)
+		return;
+	sqfs_destroy(reader->data);
+	sqfs_destroy(reader->directories);
+	sqfs_destroy(reader->decompressor);
+	free(reader);
+}
