@@ -52,6 +52,24 @@ bool path_has_dotdot(const char *path)
 	return false;
 }
 
+/* A copy with one slash before each component and nothing else: "" or "/a/b". NULL if there is no memory. */
+static char *squeeze(const char *path)
+{
+	char *out = malloc(strlen(path) + 2), *end = out;
+	const char *name;
+	size_t length;
+	if (out == NULL)
+		return NULL;
+	while ((name = next_component(&path, &length)) != NULL) {
+		if (is_dot(name, length))
+			continue;
+		*end++ = '/';
+		end = mempcpy(end, name, length);
+	}
+	*end = '\0';
+	return out;
+}
+
 int path_normalise(const char *path, const char *what, char **ret_path, struct err *err)
 {
 	if (path[0] != '/')
@@ -60,20 +78,11 @@ int path_normalise(const char *path, const char *what, char **ret_path, struct e
 		return err_set(err, ENAMETOOLONG, "%s is %zu bytes long, more than a path can be: '%.64s…'", what, strlen(path), path);
 	if (path_has_dotdot(path))
 		return err_set(err, EINVAL, "%s '%s' contains '..'", what, path);
-	char *out = malloc(strlen(path) + 2), *end = out;
+	char *out = squeeze(path);
 	if (out == NULL)
 		return err_sys(err, ENOMEM, "cannot normalise '%s'", path);
-	const char *name;
-	size_t length;
-	while ((name = next_component(&path, &length)) != NULL) {
-		if (is_dot(name, length))
-			continue;
-		*end++ = '/';
-		end = mempcpy(end, name, length);
-	}
-	if (end == out)
-		*end++ = '/';
-	*end = '\0';
+	if (out[0] == '\0')
+		strcpy(out, "/");
 	*ret_path = out;
 	return 0;
 }
@@ -127,7 +136,7 @@ static int walk_down(struct walk *walk, const char *name, int fd)
 	return 0;
 }
 
-/* Puts a symlink's text before what is still to go. */
+/* Puts a symlink's text before what is still to go, which is "" or begins with a slash. */
 static int walk_follow(struct walk *walk, int link_fd, const char *rest)
 {
 	char text[2 * PATH_MAX];
@@ -140,10 +149,9 @@ static int walk_follow(struct walk *walk, int link_fd, const char *rest)
 		return -ENAMETOOLONG;
 	if (text[0] == '/')
 		walk_free(walk);
-	if ((size_t)length + 1 + strlen(rest) + 1 > sizeof(walk->pending))
+	if ((size_t)length + strlen(rest) + 1 > sizeof(walk->pending))
 		return -ENAMETOOLONG;
-	text[length] = '/';
-	strcpy(text + length + 1, rest);
+	strcpy(text + length, rest);
 	strcpy(walk->pending, text);
 	return 0;
 }
@@ -164,6 +172,10 @@ static int walk_step(struct walk *walk, const char *name, const char *rest)
 		r = walk_follow(walk, fd, rest);
 		close(fd);
 		return r < 0 ? r : 1;
+	}
+	if (*rest != '\0' && !S_ISDIR(st.st_mode)) { /* also before "/.", "/.." and a slash at the end */
+		close(fd);
+		return -ENOTDIR;
 	}
 	if ((r = walk_down(walk, name, fd)) < 0)
 		return r;
@@ -213,12 +225,12 @@ int path_resolve(int root_fd, const char *path, struct path_place *ret_place, st
 		r = -ENOENT;
 	autoplace struct path_place place = PATH_PLACE_INIT;
 	if (r == 0) {
-		const char *missing = walk->pending + strspn(walk->pending, "/");
+		autofree char *missing = squeeze(walk->pending);
 		place.fd = fcntl(walk->fds[walk->depth], F_DUPFD_CLOEXEC, 3);
 		if (place.fd < 0)
 			r = -errno;
 		place.real = strdup(walk->depth > 0 ? walk->real : "/");
-		place.missing = strdup(missing);
+		place.missing = missing != NULL ? strdup(missing + strspn(missing, "/")) : NULL;
 		if (place.real == NULL || place.missing == NULL)
 			r = -ENOMEM;
 	}

@@ -23,7 +23,7 @@ int path_normalise(const char *path, const char *what, char **ret_path, struct e
 struct path_place {
 	int fd;        /* O_PATH descriptor of the deepest part that exists; never a symlink */
 	char *real;    /* that part's path from the root, without symlinks: "/" or "/a/b" */
-	char *missing; /* what follows it and does not exist: "" or "c/d"; only the last component may be a file's name */
+	char *missing; /* what follows it and does not exist: "" or "c/d", squeezed; only the last component may be a file's name */
 };
 
 /* Resolves path as if the directory root_fd were "/": symlinks are followed inside it, ".." stops at it, and no step can leave it, even
