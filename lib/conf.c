@@ -25,6 +25,11 @@ static int set_string(char **slot, const char *value, struct err *err)
 	return 0;
 }
 
+static int add_string(struct strlist *list, const char *value, struct err *err)
+{
+	return strlist_add(list, value) < 0 ? err_sys(err, ENOMEM, "cannot store a setting") : 0;
+}
+
 static int bad_value(struct err *err, const char *value, const char *expected)
 {
 	return err_set(err, EINVAL, "bad value '%s': expected %s", value, expected);
@@ -34,8 +39,10 @@ static int set_bind(struct conf *conf, const char *value, const char *origin, st
 {
 	struct err inner = ERR_INIT;
 	int r = bind_parse_one(value, origin, &conf->binds, &inner);
-	if (r < 0) /* the origin is put before every setting's error, so it must not stand there twice */
-		return err_set(err, -r, "%s", inner.text + strlen(origin) + 2);
+	if (r < 0) { /* the origin is put before every setting's error, so it must not stand there twice */
+		err_set(err, -r, "%s", inner.text + strlen(origin) + 2);
+		return inner.hint[0] != '\0' ? err_hint(err, "%s", inner.hint) : r;
+	}
 	const struct bind *bind = &conf->binds.items[conf->binds.count - 1];
 	return bind->source[0] == '/' ? 0 : bad_value(err, value, "an absolute source");
 }
@@ -45,19 +52,21 @@ static int set_protect(struct conf *conf, const char *value, const char *origin,
 	(void)origin;
 	autofree char *path = NULL;
 	int r = path_normalise(value, "path", &path, err);
-	return r < 0 ? r : strlist_add(&conf->protect, path);
+	return r < 0 ? r : add_string(&conf->protect, path, err);
 }
 
 static int set_image_path(struct conf *conf, const char *value, const char *origin, struct err *err)
 {
 	(void)origin;
 	autofree char *copy = strdup(value);
+	if (copy == NULL)
+		return err_sys(err, ENOMEM, "cannot store a setting");
 	strlist_free(&conf->image_path);
 	char *rest = copy, *item;
 	while ((item = strsep(&rest, ":")) != NULL) {
 		autofree char *path = NULL;
 		int r = path_normalise(item, "directory", &path, err);
-		if (r < 0 || (r = strlist_add(&conf->image_path, path)) < 0)
+		if (r < 0 || (r = add_string(&conf->image_path, path, err)) < 0)
 			return r;
 	}
 	return 0;
@@ -246,9 +255,12 @@ int conf_load(struct conf *conf, int arg_count, char *const *args, struct err *e
 			path = args[i] + 5;
 	int r = set_defaults(conf, err);
 	if (r == 0) {
-		r = load_file(conf, path != NULL ? path : SIMG_SYSCONFDIR "/simg.conf", 0, err);
+		struct err load_err = ERR_INIT;
+		r = load_file(conf, path != NULL ? path : SIMG_SYSCONFDIR "/simg.conf", 0, &load_err);
 		if (r == -ENOENT && path == NULL)
 			r = 0;
+		else if (r < 0 && err != NULL)
+			*err = load_err;
 	}
 	if (r == 0)
 		r = set_args(conf, arg_count, args, err);
