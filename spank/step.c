@@ -167,26 +167,33 @@ static int read_request(struct step *step, spank_t spank, char *const *env, int 
 
 /* --- what the tasks share --- */
 
-static int share(struct step *step, struct err *err)
+static int init_lock(pthread_mutex_t *lock)
 {
-	step->shared = mmap(NULL, sizeof(*step->shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (step->shared == MAP_FAILED) {
-		step->shared = NULL;
-		return err_sys(err, errno, "cannot share memory between tasks");
-	}
 	pthread_mutexattr_t attributes;
 	int r = pthread_mutexattr_init(&attributes);
 	if (r == 0)
 		r = pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
 	if (r == 0)
 		r = pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
-	if (r == 0)
-		r = pthread_mutex_init(&step->shared->lock, &attributes);
+	return r != 0 ? r : pthread_mutex_init(lock, &attributes);
+}
+
+/* Sets step->shared, or leaves it NULL. */
+static int share(struct step *step, struct err *err)
+{
+	struct shared *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED)
+		return err_sys(err, errno, "cannot share memory between tasks");
+	int r = init_lock(&shared->lock);
 	if (r != 0)
-		return err_sys(err, r, "cannot make a lock for the tasks");
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, step->queue) < 0)
-		return err_sys(err, errno, "cannot make a socket for the tasks");
-	return 0;
+		err_sys(err, r, "cannot make a lock for the tasks");
+	else if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, step->queue) < 0)
+		err_sys(err, r = errno, "cannot make a socket for the tasks");
+	if (r == 0)
+		step->shared = shared;
+	else
+		munmap(shared, sizeof(*shared));
+	return -r;
 }
 
 static void fail(struct step *step, const struct err *err)
@@ -195,24 +202,34 @@ static void fail(struct step *step, const struct err *err)
 	step->shared->outcome = OUTCOME_FAILED;
 }
 
+/* What the step asks for. Without the job's environment nobody knows, and the step counts as one that wants a container. */
+static int read_options(spank_t spank, char ***ret_env, struct options *ret_options, struct err *err)
+{
+	if (spank_get_item(spank, S_JOB_ENV, ret_env) != ESPANK_SUCCESS)
+		return err_set(err, EINVAL, "Slurm does not tell the job's environment");
+	return options_import(*ret_env, ret_options, err);
+}
+
 struct step *step_open(spank_t spank, int arg_count, char *const *args)
 {
-	struct err err = ERR_INIT;
+	static struct step broken; /* has no shared page: its tasks end */
+	struct err err = ERR_INIT, share_err = ERR_INIT;
 	char **env = NULL;
 	struct step *step = calloc(1, sizeof(*step));
-	if (step == NULL || spank_get_item(spank, S_JOB_ENV, &env) != ESPANK_SUCCESS || options_import(env, &step->options, &err) < 0 ||
-	    !options_want_container(&step->options)) {
-		if (err.code < 0)
-			report_err(NULL, &err);
+	if (step == NULL)
+		return &broken;
+	int r = read_options(spank, &env, &step->options, &err);
+	if (r == 0 && !options_want_container(&step->options)) {
+		options_free(&step->options);
 		free(step);
 		return NULL;
 	}
 	step->queue[0] = step->queue[1] = -1;
-	if (share(step, &err) < 0) {
-		report_err(NULL, &err);
-		return step; /* the tasks find no shared page and end */
+	if (share(step, &share_err) < 0) {
+		report_err(NULL, &share_err);
+		return step;
 	}
-	if (read_request(step, spank, env, arg_count, args, &err) < 0)
+	if (r < 0 || read_request(step, spank, env, arg_count, args, &err) < 0)
 		fail(step, &err);
 	return step;
 }

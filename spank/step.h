@@ -11,8 +11,8 @@
 
 struct step;
 
-/* slurmstepd, root, after the options are known: reads the request. Returns NULL if the step runs on the host, or if there is no memory
- * at all (logged). Whatever else is wrong is remembered and told by the tasks, where the user can read it. */
+/* slurmstepd, root, after the options are known: reads the request. Returns NULL if the step runs on the host. Whatever is wrong, the lack
+ * of memory included, is remembered and told by the tasks, where the user can read it. */
 struct step *step_open(spank_t spank, int arg_count, char *const *args);
 
 /* Task process, root: makes the container, or waits until another task has. After a failure the task goes on to step_enter(), which ends it
