@@ -78,21 +78,21 @@ static int resolve_image(struct options *options, const struct conf *conf, struc
 	return 0;
 }
 
-/* The options are asked for once for each component of a heterogeneous job, but Slurm keeps one environment for all, and after the first
- * component it does not tell us any more which container the next one names. Better none than the wrong one. */
-static int refuse_components(struct err *err)
+/* The options are asked for once for each component of a heterogeneous job, but Slurm keeps one environment for all: what a later component
+ * exports holds for the first one too, and after a first container it does not tell us any more which one the next component names. Better
+ * none than the wrong one. */
+static int refuse_components(unsigned component_count, struct err *err)
 {
-	static bool asked_before;
-	if (!asked_before) {
-		asked_before = true;
+	if (component_count == 1)
 		return 0;
-	}
 	err_set(err, ENOTSUP, "heterogeneous jobs cannot have containers");
 	return err_hint(err, "run the components as separate jobs or steps");
 }
 
 static int finish(struct options *options, int arg_count, char *const *args, struct err *err)
 {
+	static unsigned component_count;
+	component_count++;
 	int r = merge(options, err);
 	if (r < 0)
 		return r;
@@ -102,7 +102,7 @@ static int finish(struct options *options, int arg_count, char *const *args, str
 	}
 	if (!options_want_container(options))
 		return options_export(options, err);
-	r = refuse_components(err);
+	r = refuse_components(component_count, err);
 	if (r == 0)
 		r = options_check(options, err);
 	if (r < 0)
