@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-enum { REAP_TRIES = 200, REAP_PAUSE_MS = 5 };
+enum { REAP_PAUSE_US = 50, REAP_PAUSE_MAX_US = 5000, REAP_MAX_US = 1000000 };
 
 /* root will run it: nobody else may be able to change it. */
 static int check_helper(const char *helper, struct err *err)
@@ -64,21 +64,32 @@ static pid_t __attribute__((noinline)) start(const char *helper, int request, in
 	return pid;
 }
 
-/* Waits until the process is gone; kills it first if asked to. One that hangs in the kernel is left to init. */
+/* Waits REAP_MAX_US at most; true if the process is gone. It is about to end, so the first pauses are short. The status stays as it is if
+ * somebody else has taken it. */
+static bool wait_gone(pid_t pid, int *ret_status)
+{
+	long pause_us = REAP_PAUSE_US;
+	for (long waited_us = 0; waited_us < REAP_MAX_US; waited_us += pause_us) {
+		pid_t gone = waitpid(pid, ret_status, WNOHANG);
+		if (gone == pid || (gone < 0 && errno != EINTR))
+			return true;
+		nanosleep(&(struct timespec){ .tv_nsec = pause_us * 1000 }, NULL);
+		if (pause_us < REAP_PAUSE_MAX_US)
+			pause_us *= 2;
+	}
+	return false;
+}
+
+/* Reaps the process, by force if it was told to end or does not end by itself; its status, or -1. One that hangs in the kernel is left to
+ * init. */
 static int reap(pid_t pid, bool kill_it)
 {
-	int status = 0;
-	if (kill_it)
-		kill(pid, SIGKILL);
-	for (int i = 0; i < REAP_TRIES; i++) {
-		pid_t gone = waitpid(pid, &status, kill_it ? WNOHANG : 0);
-		if (gone == pid)
-			return status;
-		if (gone < 0 && errno != EINTR)
-			return -1;
-		nanosleep(&(struct timespec){ .tv_nsec = REAP_PAUSE_MS * 1000000L }, NULL);
-	}
-	return -1;
+	int status = -1;
+	if (!kill_it && wait_gone(pid, &status))
+		return status;
+	kill(pid, SIGKILL);
+	wait_gone(pid, &status);
+	return status;
 }
 
 /* 1: something to read, 0: time-out. */
