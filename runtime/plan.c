@@ -163,12 +163,17 @@ static int receive_header(int socket, struct plan *plan, uint64_t *ret_count, st
 	if (*ret_count > PLAN_MOUNTS_MAX || points > PLAN_MOUNTS_MAX)
 		return bad_plan(err, "too many mounts");
 	for (uint64_t i = 0; i < points && wire_ok(&body); i++) {
-		struct plan_point point = { .anchor = wire_get_string(&body), .missing = wire_get_string(&body) };
+		struct plan_point point = { 0 };
+		point.anchor = wire_get_string(&body);
+		point.missing = wire_get_string(&body);
 		point.directory = wire_get_u64(&body) != 0;
-		bool good = is_normalised(point.anchor) && is_relative_clean(point.missing);
+		if (!is_normalised(point.anchor) || !is_relative_clean(point.missing)) {
+			point_free(&point);
+			return bad_plan(err, "mount point");
+		}
 		r = take_point(plan, point, err);
-		if (r < 0 || !good)
-			return r < 0 ? r : bad_plan(err, "mount point");
+		if (r < 0)
+			return r;
 	}
 	if (launch_entry_get(&body, &plan->entry) < 0 || !wire_done(&body))
 		return bad_plan(err, "entry");
@@ -194,9 +199,11 @@ static int receive_mount(int socket, struct plan *plan, struct err *err)
 	mount.target = wire_get_string(&packet);
 	mount.rule = wire_get_string(&packet);
 	bool good = wire_done(&packet) && kind <= PLAN_TMPFS && origin <= PLAN_USER && is_normalised(mount.target) &&
-		    (mount.fd >= 0) == (mount.kind != PLAN_TMPFS);
-	r = take_mount(plan, mount, err);
-	return r < 0 || good ? r : bad_plan(err, "mount");
+		    mount.source != NULL && mount.rule != NULL && (mount.fd >= 0) == (mount.kind != PLAN_TMPFS);
+	if (good)
+		return take_mount(plan, mount, err);
+	mount_free(&mount);
+	return bad_plan(err, "mount");
 }
 
 int plan_receive(int socket, struct plan *ret_plan, struct err *err)
