@@ -133,7 +133,9 @@ static int remount_tree(const char *point, unsigned flags, int cover_fd)
 			bool below = (flags & MOUNT_RECURSIVE) != 0 && has_id(ids, count, info.parent);
 			if (info.id != ids[0] && !below)
 				continue;
-			if (below && count < TREE_MOUNTS_MAX)
+			if (count == TREE_MOUNTS_MAX)
+				return -E2BIG;
+			if (below)
 				ids[count++] = info.id;
 			autoclose int fd = openat(cover_fd, info.point + 1, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 			r = fd < 0 ? -errno : remount(fd, flags);
