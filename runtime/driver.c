@@ -129,7 +129,8 @@ static int attach_loop(int control_fd, int image_fd, const struct loop_info64 *i
 		if (r == 0)
 			return steal_fd(&fd);
 		last = -r;
-		if (last != EBUSY && last != ENXIO && last != ENOENT)
+		/* EAGAIN: before 5.8 an offset cannot be set once somebody (udev) has read from the fresh device. loop_set_status() */
+		if (last != EBUSY && last != ENXIO && last != ENOENT && last != EAGAIN)
 			return err_sys(err, last, "cannot attach the image to '%s'", path);
 	}
 	return no_loop_device(last, err);
