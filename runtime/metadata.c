@@ -60,8 +60,10 @@ static int take_workdir(const json_t *value, struct metadata *metadata, struct e
 		return malformed(err, "WorkingDir is no string");
 	if (text[0] == '\0')
 		return 0;
-	metadata->workdir = strdup(text);
-	return metadata->workdir != NULL ? 0 : err_sys(err, ENOMEM, "cannot read the image's working directory");
+	if (asprintf(&metadata->workdir, "%s%s", text[0] == '/' ? "" : "/", text) >= 0)
+		return 0;
+	metadata->workdir = NULL;
+	return err_sys(err, ENOMEM, "cannot read the image's working directory");
 }
 
 static int read_text(int root_fd, char **ret_text, struct err *err)
@@ -103,7 +105,10 @@ int metadata_read(int root_fd, struct metadata *ret_metadata, struct err *err)
 	if (json == NULL)
 		return malformed(err, json_err.text);
 	const json_t *config = json_object_get(json, "config");
-	r = take_env(json_object_get(config, "Env"), ret_metadata, err);
+	if (!json_is_object(json) || (config != NULL && !json_is_null(config) && !json_is_object(config)))
+		r = malformed(err, "it is no object with a config object");
+	if (r == 0)
+		r = take_env(json_object_get(config, "Env"), ret_metadata, err);
 	if (r == 0)
 		r = take_workdir(json_object_get(config, "WorkingDir"), ret_metadata, err);
 	json_decref(json);
