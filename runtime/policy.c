@@ -29,16 +29,26 @@ static const char *const made_files[] = { "/etc/passwd", "/etc/group" };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
+/* Where a loader is, and where the link to it is that programs name: who covers the link gives them another loader. */
+static int add_loader(struct policy *policy, int root_fd, const char *path)
+{
+	const char *name = strrchr(path, '/');
+	autofree char *dir_path = strndup(path, (size_t)(name - path));
+	autoplace struct path_place dir = PATH_PLACE_INIT, loader = PATH_PLACE_INIT;
+	if (dir_path == NULL)
+		return -ENOMEM;
+	if (path_resolve(root_fd, dir_path, &dir, NULL) < 0 || path_resolve(root_fd, path, &loader, NULL) < 0 || loader.missing[0] != '\0')
+		return 0;
+	int r = strlist_add(&policy->loaders, loader.real);
+	return r < 0 ? r : strlist_addf(&policy->loaders, "%s%s", dir.real, name);
+}
+
 int policy_init(struct policy *policy, const struct conf *conf, int root_fd, struct err *err)
 {
 	*policy = (struct policy){ .conf = conf };
-	for (size_t i = 0; i < COUNT(loader_paths); i++) {
-		autoplace struct path_place place = PATH_PLACE_INIT;
-		if (path_resolve(root_fd, loader_paths[i], &place, NULL) < 0 || place.missing[0] != '\0')
-			continue;
-		if (strlist_add(&policy->loaders, place.real) < 0)
+	for (size_t i = 0; i < COUNT(loader_paths); i++)
+		if (add_loader(policy, root_fd, loader_paths[i]) < 0)
 			return err_sys(err, ENOMEM, "cannot set up the mount policy");
-	}
 	return 0;
 }
 

@@ -15,7 +15,7 @@ struct launch_request;
 
 struct policy {
 	const struct conf *conf;
-	struct strlist loaders; /* resolved paths of the image's dynamic loaders */
+	struct strlist loaders; /* resolved paths of the image's dynamic loaders, and of the links to them */
 };
 
 /* Finds the loaders in the root that root_fd is open on. conf must outlive the policy. */
