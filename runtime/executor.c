@@ -24,8 +24,8 @@
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 
-/* Room for mount points, passwd and group; a tmpfs takes only what is used. */
-#define TOP_OPTIONS "mode=0755,size=64m"
+/* Room for mount points, passwd and group; a tmpfs takes only what is used. Closed to the user, who can name it as /.. in a bind. */
+#define TOP_OPTIONS "mode=0700,size=64m"
 
 void executor_free(struct executor *executor)
 {
@@ -65,7 +65,7 @@ int executor_begin(struct executor *executor, const struct launch_request *reque
 	int r = privilege_private_mounts(err);
 	if (r < 0)
 		return r;
-	if (mount("simg", "/", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=64k") < 0)
+	if (mount("simg", "/", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700,size=64k") < 0)
 		return err_sys(err, errno, "cannot mount a tmpfs for the new root");
 	/* "/" is the old root below the tmpfs; its ".." is what is mounted on top of it. */
 	executor->cover_fd = open("/..", O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -29,14 +29,14 @@
 
 enum { FIRST_UNKNOWN_FD = LAUNCH_REPLY_FD + 1 };
 
-/* slurmstepd's descriptors that leaked through the exec: sockets and files of other jobs' business. */
-static void close_unknown_fds(void)
+/* Closes all descriptors from `first` on but `kept`. */
+static void close_fds(int first, int kept)
 {
 	DIR *dir = opendir("/proc/self/fd");
 	const struct dirent *entry;
 	while (dir != NULL && (entry = readdir(dir)) != NULL) {
 		int fd = atoi(entry->d_name);
-		if (fd >= FIRST_UNKNOWN_FD && fd != dirfd(dir))
+		if (fd >= first && fd != kept && fd != dirfd(dir))
 			close(fd);
 	}
 	if (dir != NULL)
@@ -52,7 +52,7 @@ static void clean_process(void)
 			open("/dev/null", O_RDWR);
 	fcntl(LAUNCH_REQUEST_FD, F_SETFD, FD_CLOEXEC);
 	fcntl(LAUNCH_REPLY_FD, F_SETFD, FD_CLOEXEC);
-	close_unknown_fds();
+	close_fds(FIRST_UNKNOWN_FD, -1); /* slurmstepd's that leaked through the exec: sockets and files of other jobs' business */
 	for (int number = 1; number < NSIG; number++)
 		signal(number, SIG_DFL);
 	sigset_t none;
@@ -85,9 +85,8 @@ static int start_planner(const struct launch_request *request, const struct conf
 		return err_sys(err, errno, "cannot make a socket for the planner");
 	pid_t parent = getpid(), pid = fork();
 	if (pid == 0) {
-		close(sockets[0]);
-		close(LAUNCH_REPLY_FD);
-		close(LAUNCH_REQUEST_FD);
+		/* What root opened is not the user's, who could name it in a bind as /proc/self/fd/N. */
+		close_fds(LAUNCH_REQUEST_FD, sockets[1]);
 		if (privilege_die_with_parent(parent, NULL) < 0)
 			_exit(EXIT_FAILURE);
 		planner_run(sockets[1], request, conf);
