@@ -1,0 +1,63 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# guard: 900 s
+#
+# Builds of what would be released, elsewhere and in other ways: from a distribution, with another compiler and no warning,
+# with sanitizers, without Slurm.
+. "$(dirname "$0")/../lib.sh"
+need make autoconf automake libtool
+
+jobs=-j$(nproc)
+sources=$file_dir/sources
+make -s -C "$build" distdir distdir="$sources" >"$file_dir/log" 2>&1 || { cat "$file_dir/log"; exit 1; }
+
+# Configures in the current directory, with the given options, and builds the programs and the tests.
+build_here() {
+	"$sources/configure" "$@" >configure.log 2>&1 || { tail -n 30 configure.log; return 1; }
+	make -s "$jobs" all check-programs
+}
+
+# Runs tests with what is built in the current directory.
+tests_here() { SIMG_BUILD_DIR=$PWD run "$sources/tests/run" "$@"; }
+
+(
+	t "clang builds it without a warning, and unit and builder tests pass under the address and undefined behaviour sanitizers"
+	need clang
+	rest=$(find "$(clang --print-resource-dir)" -name 'libclang_rt.asan*.a' | head -n 1)
+	[ -n "$rest" ] || skip "clang has no address sanitizer here (libclang-rt-dev)"
+	build_here CC=clang --enable-werror --enable-sanitizers
+	dirs=()
+	for dir in unit builder; do [ -z "$(find "$sources/tests/$dir" -type f 2>/dev/null)" ] || dirs+=("tests/$dir"); done
+	tests_here "${dirs[@]}"
+	expect_status 0
+	expect_stdout_matches '^[1-9][0-9]* passed, 0 failed'
+)
+
+(
+	t "without Slurm it builds as the builder alone"
+	build_here --enable-werror --without-slurm
+	[ -x runtime/simg ]
+	[ ! -e runtime/simg-helper ] && [ ! -e spank/simg.la ]
+	run runtime/simg --help
+	expect_status 0
+)
+
+(
+	t "a missing Slurm is named with its packages, and with the way to build without it"
+	mkdir empty
+	run "$sources/configure" --with-slurm="$PWD/empty"
+	expect_status 1
+	expect_stderr_has "slurm/spank.h was not found below '$PWD/empty/include'"
+)
+
+(
+	t "the distribution is complete: it unpacks, builds without a warning, tests, installs and cleans"
+	cp -R "$sources" tree
+	cd tree
+	./configure >configure.log 2>&1 || { tail -n 30 configure.log; exit 1; }
+	limit=600
+	run make "$jobs" distcheck CHECK=tests/unit DISTCHECK_CONFIGURE_FLAGS=--enable-werror
+	expect_status 0
+	expect_stdout_matches '^[1-9][0-9]* passed, 0 failed'
+	expect_stdout_has "ready for distribution"
+)
