@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+static int err_fill(struct err *err, int errnum, const char *format, va_list args) __attribute__((format(printf, 3, 0)));
 static int err_fill(struct err *err, int errnum, const char *format, va_list args)
 {
 	int code = errnum > 0 ? -errnum : -EIO;

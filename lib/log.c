@@ -19,6 +19,7 @@ void log_sanitize(char *text)
 			*c = '?';
 }
 
+static void log_line(const char *kind, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
 static void log_line(const char *kind, const char *format, va_list args)
 {
 	char text[ERR_TEXT_MAX + ERR_HINT_MAX];
