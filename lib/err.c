@@ -37,8 +37,12 @@ int err_sys(struct err *err, int errnum, const char *format, ...)
 	int code = err_fill(err, errnum, format, args);
 	va_end(args);
 	if (err != NULL) {
-		size_t used = strlen(err->text);
-		snprintf(err->text + used, sizeof(err->text) - used, ": %s", strerror(-code));
+		/* A path can be longer than the text: rather cut that than the reason. */
+		const char *reason = strerror(-code);
+		size_t used = strlen(err->text), room = sizeof(err->text) - sizeof(": ") - strlen(reason);
+		if (used > room)
+			used = room;
+		snprintf(err->text + used, sizeof(err->text) - used, ": %s", reason);
 	}
 	return code;
 }

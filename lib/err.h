@@ -23,7 +23,7 @@ struct err {
  * EIO, so that a failure is never taken for success). The text is cut, not refused, when it is too long. err may be NULL. */
 int err_set(struct err *err, int errnum, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* The same, with ": strerror(errnum)" at the end. */
+/* The same, with ": strerror(errnum)" at the end, which stays whole when the text is cut. */
 int err_sys(struct err *err, int errnum, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Sets the hint of an err that is already filled, and returns its code, so that it can end a return statement. */
