@@ -52,6 +52,9 @@ __attribute__((format(printf, 1, 2))) static inline bool tap_open(const char *fo
 	va_start(args, format);
 	vsnprintf(tap.sentence, sizeof(tap.sentence), format, args);
 	va_end(args);
+	for (char *c = tap.sentence; *c != '\0'; c++)
+		if ((unsigned char)*c < ' ')
+			*c = '?'; /* a line of TAP, whatever names are in it */
 	tap.open = true;
 	tap.failed = false;
 	tap.skip_reason = NULL;
