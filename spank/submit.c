@@ -119,8 +119,11 @@ int submit_finish(int arg_count, char *const *args)
 	struct err err = ERR_INIT;
 	struct options options = { 0 };
 	int r = finish(&options, arg_count, args, &err);
-	if (r < 0)
-		report_err(NULL, &err);
 	options_free(&options);
-	return r < 0 ? -1 : 0;
+	if (r == 0)
+		return 0;
+	report_err(NULL, &err);
+	/* Slurm goes on after the failure of a plugin that plugstack.conf calls optional, and what was inherited is out of the environment by
+	 * now: the command would run on the host. Nothing is queued yet. */
+	exit(EXIT_FAILURE);
 }

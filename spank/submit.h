@@ -11,7 +11,8 @@
 /* Before the options are parsed: puts the inherited request aside. */
 int submit_begin(spank_t spank);
 
-/* After they were parsed: decides what this job or step runs in. The arguments are the plugin's in plugstack.conf. */
+/* After they were parsed: decides what this job or step runs in. The arguments are the plugin's in plugstack.conf. If that fails, prints why
+ * and ends the program. */
 int submit_finish(int arg_count, char *const *args);
 
 #endif
