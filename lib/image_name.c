@@ -25,7 +25,7 @@ static int join(const char *dir, const char *name, const char *suffix, char **re
 	return 0;
 }
 
-/* 1 if it is there, and then *ret_path is set. */
+/* 1 if it is there, and then *ret_path is set; 0 if not; -EACCES, -ELOOP, … if that cannot be told. */
 static int look(const char *dir, const char *name, const char *suffix, char **ret_path)
 {
 	autofree char *path = NULL;
@@ -33,7 +33,7 @@ static int look(const char *dir, const char *name, const char *suffix, char **re
 	if (r < 0)
 		return r;
 	if (access(path, F_OK) < 0)
-		return 0;
+		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
 	*ret_path = steal_ptr(&path);
 	return 1;
 }
@@ -70,6 +70,8 @@ int image_name_find(const char *name, const char *cwd, const struct strlist *ima
 		r = look(image_path->items[i], name, "", ret_path);
 		if (r == 0)
 			r = look(image_path->items[i], name, ".simg", ret_path);
+		if (r == -EACCES) /* a directory for others, not for this user */
+			r = 0;
 	}
 	if (r < 0)
 		return err_sys(err, -r, "cannot find image '%s'", name);
