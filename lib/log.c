@@ -14,9 +14,12 @@ static bool log_verbose;
 
 void log_sanitize(char *text)
 {
-	for (unsigned char *c = (unsigned char *)text; *c != '\0'; c++)
+	for (unsigned char *c = (unsigned char *)text; *c != '\0'; c++) {
+		if (*c == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0) /* U+0080 to U+009F: to some terminals the same as ESC and a letter */
+			c[0] = c[1] = '?';
 		if (*c < 0x20 || *c == 0x7f)
 			*c = '?';
+	}
 }
 
 static void log_line(const char *kind, const char *format, va_list args) __attribute__((format(printf, 2, 0)));

@@ -21,7 +21,7 @@ void log_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_set_verbose(bool verbose);
 
-/* Replaces control characters (bytes below 0x20 and 0x7f) by '?' in place. Other bytes, UTF-8 among them, stay. */
+/* Replaces control characters (bytes below 0x20, 0x7f, and U+0080 to U+009F in UTF-8) by '?' in place. Other bytes stay. */
 void log_sanitize(char *text);
 
 #endif
