@@ -30,12 +30,22 @@ daemons_of() { pgrep -f -- "(slurmctld|slurmd|munged) .*$1/" | sort; }
 	t "a start that is killed half-way can be repeated"
 	cleanup cluster stop "$c"
 	for tenths in 1 3 5; do
-		cluster start "$c" &
+		"$top/tests/cluster" start "$c" & # not the function: this is to be the process that is killed
 		sleep 0.$tenths
 		kill -KILL $! 2>/dev/null || :
 		wait $! || :
 	done
 	cluster start "$c"
+	expect_equal "$(hostnames_in "$c" 2 | sort | xargs)" "n1 n2"
+	expect_equal "$(daemons_of "$c" | wc -l)" 4
+)
+
+(
+	t "two starts in one directory take turns"
+	cleanup cluster stop "$c"
+	cluster start "$c" &
+	cluster start "$c"
+	wait $!
 	expect_equal "$(hostnames_in "$c" 2 | sort | xargs)" "n1 n2"
 	expect_equal "$(daemons_of "$c" | wc -l)" 4
 )
