@@ -82,6 +82,20 @@ static char *mutable(const char *text)
 	return (char *)text; /* struct spank_option lacks a const */
 }
 
+/* salloc, sbatch and srun hand the options that they were given to their children, and an srun inside takes those for typed. The request
+ * is inherited by ENV_… alone, or a step that names its own container would get the mounts of another. Slurm's name for such a variable
+ * is made in its plugstack.c. */
+static int forget_inherited(const char *option)
+{
+	autofree char *name = NULL;
+	if (asprintf(&name, "SLURM_SPANK__SLURM_SPANK_OPTION_simg_%s", option) < 0)
+		return -1;
+	for (char *c = name; *c != '\0'; c++)
+		if (*c == '-')
+			*c = '_';
+	return unsetenv(name);
+}
+
 int options_register(spank_t spank)
 {
 	const struct {
@@ -107,7 +121,7 @@ int options_register(spank_t spank)
 			.val = table[i].id,
 			.cb = take_option,
 		};
-		if (spank_option_register(spank, &option) != ESPANK_SUCCESS)
+		if (forget_inherited(table[i].name) < 0 || spank_option_register(spank, &option) != ESPANK_SUCCESS)
 			return -1;
 	}
 	return 0;

@@ -25,7 +25,8 @@ struct options {
 	bool writable;
 };
 
-/* Registers the options with Slurm, in any context. Those given on the command line end up in *options_given(). */
+/* Registers the options with Slurm, in any context. Those given on the command line end up in *options_given(); call it before Slurm looks
+ * for them in the environment. */
 int options_register(spank_t spank);
 struct options *options_given(void);
 
