@@ -132,9 +132,11 @@ static int make_point(int skel_fd, int image_fd, const char *path, bool director
 	while ((name = strsep(&rest, "/")) != NULL) {
 		if (name[0] == '\0')
 			continue;
+		int r = rest == NULL && !directory ? make_leaf_file(dir, name) : mkdirat(dir, name, 0755);
+		if (r == 0) /* only now: a new name changes the directory's time */
+			copy_attributes(image_dir, dir);
 		if (rest == NULL && !directory)
-			return make_leaf_file(dir, name);
-		bool fresh = mkdirat(dir, name, 0755) == 0;
+			return r;
 		int next = open_dir(dir, name);
 		int image_next = image_dir < 0 ? -1 : openat(image_dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		cleanup_close(&dir);
@@ -143,8 +145,6 @@ static int make_point(int skel_fd, int image_fd, const char *path, bool director
 		image_dir = image_next;
 		if (dir < 0)
 			return dir;
-		if (fresh)
-			copy_attributes(image_dir, dir);
 	}
 	return 0;
 }
