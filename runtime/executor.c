@@ -310,10 +310,12 @@ static int carry_out_mount(struct executor *executor, const struct policy *polic
 	r = policy_check_target(policy, mount, place.real, err);
 	if (r < 0)
 		return r;
-	r = mount_at(executor, mount, place.fd, err);
-	if (r == -ENOTDIR)
+	/* The kernel would say EINVAL or ENOTDIR, depending on the call; where root may not stat, it still does. */
+	struct stat st;
+	if (fstat(place.fd, &st) == 0 && S_ISDIR(st.st_mode) != mount->directory)
 		return err_set(err, ENOTDIR, "%s: cannot mount '%s' on '%s': one is a directory and the other is not", mount->rule, mount->source,
 			       mount->target);
+	r = mount_at(executor, mount, place.fd, err);
 	return r < 0 ? err_prefix(err, "%s: cannot mount '%s' on '%s'", mount->rule, mount->source, mount->target) : 0;
 }
 
