@@ -136,7 +136,7 @@ static int attach_loop(int control_fd, int image_fd, const struct loop_info64 *i
 	return no_loop_device(last, err);
 }
 
-static int take_loop(int image_fd, const struct image *image, char path[static 32], struct err *err)
+static int take_loop(int image_fd, const struct image *image, char path[static 32], bool *ret_fresh, struct err *err)
 {
 	struct loop_info64 info;
 	int r = describe(image_fd, image, &info, err);
@@ -149,13 +149,14 @@ static int take_loop(int image_fd, const struct image *image, char path[static 3
 	 * hold the lock; without it (it failed) two devices would read the file, which costs memory and nothing else. */
 	flock(control, LOCK_EX);
 	int loop = find_loop(&info, path);
+	*ret_fresh = loop < 0;
 	return loop >= 0 ? loop : attach_loop(control, image_fd, &info, path, err);
 }
 
-int driver_kernel_mount(int image_fd, const struct image *image, int dst_fd, struct err *err)
+int driver_kernel_mount(int image_fd, const struct image *image, int dst_fd, bool *ret_fresh, struct err *err)
 {
 	char path[32];
-	autoclose int loop = take_loop(image_fd, image, path, err); /* held open until the mount holds it */
+	autoclose int loop = take_loop(image_fd, image, path, ret_fresh, err); /* held open until the mount holds it */
 	if (loop < 0)
 		return loop;
 	int r = mount_new("squashfs", path, dst_fd, MOUNT_READ_ONLY, NULL, err);

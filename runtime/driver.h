@@ -5,6 +5,8 @@
 #ifndef SIMG_RUNTIME_DRIVER_H
 #define SIMG_RUNTIME_DRIVER_H
 
+#include <stdbool.h>
+
 struct err;
 struct image;
 
@@ -12,8 +14,8 @@ struct image;
  *
  * One image is attached once per node: a loop device that already reads this very file (same device, inode, size and times) is
  * used again, and the kernel then shares its superblock and with it every decompressed page. The loop device frees itself
- * with its last mount (autoclear), whatever happens to any process. */
-int driver_kernel_mount(int image_fd, const struct image *image, int dst_fd, struct err *err);
+ * with its last mount (autoclear), whatever happens to any process. *ret_fresh tells whether this was the first mount of the image here. */
+int driver_kernel_mount(int image_fd, const struct image *image, int dst_fd, bool *ret_fresh, struct err *err);
 
 /* A directory with a root filesystem, bound read-only, nosuid, nodev. cover_fd as for mount_bind(). */
 int driver_directory_mount(int dir_fd, int dst_fd, int cover_fd, struct err *err);

@@ -89,7 +89,7 @@ int executor_mount_image(struct executor *executor, int fd, const struct image *
 	if (place < 0)
 		return err_sys(err, -place, "cannot open the new root");
 	int r = image->format == IMAGE_DIRECTORY ? driver_directory_mount(fd, place, executor->cover_fd, err) :
-						   driver_kernel_mount(fd, image, place, err);
+						   driver_kernel_mount(fd, image, place, &executor->fresh, err);
 	if (r < 0)
 		return err_prefix(err, "cannot mount image '%s'", executor->request->image);
 	executor->image_fd = open_dir(executor->top_fd, "root");

@@ -23,6 +23,7 @@ struct executor {
 	int top_fd;
 	int image_fd;  /* the image's tree, mounted on TOP/root */
 	int root_fd;   /* what will be "/": the image, or an overlay on it */
+	bool fresh;    /* nothing of the image is in memory yet */
 	unsigned made; /* for names of what is put on the tmpfs */
 };
 #define EXECUTOR_INIT { .cover_fd = -1, .top_fd = -1, .image_fd = -1, .root_fd = -1 }

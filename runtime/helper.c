@@ -107,7 +107,7 @@ static int build(struct executor *executor, int planner, struct plan *plan, stru
 		return image_fd;
 	int r = executor_mount_image(executor, image_fd, &image, err);
 	if (r == 0)
-		r = planner_ask_plan(planner, executor->image_fd, plan, err);
+		r = planner_ask_plan(planner, executor->image_fd, executor->fresh, plan, err);
 	if (r == 0)
 		r = executor_carry_out(executor, plan, err);
 	return r;

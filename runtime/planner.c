@@ -15,11 +15,13 @@
 #include "runtime/metadata.h"
 #include "runtime/policy.h"
 #include "runtime/privilege.h"
+#include "runtime/warmup.h"
 
 #include "config.h"
 
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -376,11 +378,12 @@ static int send_image(int socket, int fd, const struct image *image)
 	return r < 0 ? r : wire_send(socket, &packet, &fd, 1);
 }
 
-static int receive_root(int socket)
+static int receive_root(int socket, bool *ret_fresh)
 {
 	autowire struct wire packet = WIRE_INIT;
 	int fds[WIRE_FDS_MAX];
 	int r = wire_receive(socket, 0, &packet, fds);
+	*ret_fresh = r == 0 && wire_get_u64(&packet) != 0;
 	return r < 0 ? r : fds[0];
 }
 
@@ -406,10 +409,13 @@ static int converse(int socket, const struct launch_request *request, const stru
 	autoclose int image_fd = planner_open_image(request, conf, &image, &path, err);
 	if (image_fd < 0)
 		return image_fd;
+	bool fresh = false;
 	r = send_image(socket, image_fd, &image);
-	autoclose int root_fd = r < 0 ? r : receive_root(socket);
+	autoclose int root_fd = r < 0 ? r : receive_root(socket, &fresh);
 	if (root_fd < 0)
 		_exit(EXIT_FAILURE); /* root has ended the launch and has said why */
+	if (fresh)
+		warmup_start(root_fd);
 	autoplan struct plan plan = PLAN_INIT;
 	r = planner_make(request, conf, path, root_fd, &plan, err);
 	return r < 0 ? r : send_plan(socket, &plan, err);
@@ -424,6 +430,10 @@ void planner_run(int socket, const struct launch_request *request, const struct 
 		wire_send(socket, &outcome, NULL, 0);
 		_exit(EXIT_FAILURE);
 	}
+	/* What warmup_start() began may go on as long as root is busy, and no longer. */
+	struct pollfd hangup = { .fd = socket };
+	while (poll(&hangup, 1, -1) < 0 && errno == EINTR)
+		;
 	_exit(EXIT_SUCCESS);
 }
 
@@ -468,10 +478,10 @@ int planner_ask_image(int socket, struct image *ret_image, struct err *err)
 	return steal_fd(&fd);
 }
 
-int planner_ask_plan(int socket, int root_fd, struct plan *ret_plan, struct err *err)
+int planner_ask_plan(int socket, int root_fd, bool fresh, struct plan *ret_plan, struct err *err)
 {
 	autowire struct wire packet = WIRE_INIT;
-	wire_put_u64(&packet, 0);
+	wire_put_u64(&packet, fresh);
 	int r = wire_send(socket, &packet, &root_fd, 1);
 	if (r < 0)
 		return err_sys(err, -r, "cannot hand the image's tree to the planner");

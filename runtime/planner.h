@@ -26,8 +26,8 @@ int planner_make(const struct launch_request *request, const struct conf *conf, 
 void planner_run(int socket, const struct launch_request *request, const struct conf *conf) __attribute__((noreturn));
 
 /* Root's side of that conversation. The first returns the image's descriptor and what it is, checked as far as root relies on it; the
- * second hands over the tree and returns the plan. */
+ * second hands over the tree (fresh: just mounted, so that reading ahead pays) and returns the plan. */
 int planner_ask_image(int socket, struct image *ret_image, struct err *err);
-int planner_ask_plan(int socket, int root_fd, struct plan *ret_plan, struct err *err);
+int planner_ask_plan(int socket, int root_fd, bool fresh, struct plan *ret_plan, struct err *err);
 
 #endif

@@ -18,8 +18,11 @@ static const char *const system_dirs[] = { "/etc", "/proc", "/sys", "/dev" };
 
 /* Who controls the loader controls every program, also those that a site trusts. Source: each ABI's program interpreter. */
 static const char *const loader_paths[] = {
-	"/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1", "/lib/ld-linux.so.2",
-	"/lib/ld-musl-x86_64.so.1",    "/lib/ld-musl-aarch64.so.1",
+#if defined(__x86_64__)
+	"/lib64/ld-linux-x86-64.so.2", "/lib/ld-musl-x86_64.so.1", "/lib/ld-linux.so.2",
+#elif defined(__aarch64__)
+	"/lib/ld-linux-aarch64.so.1", "/lib/ld-musl-aarch64.so.1",
+#endif
 };
 
 static const char *const host_paths[] = {
