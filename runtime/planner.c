@@ -232,11 +232,16 @@ static int add_own_directory(struct planner *p, const char *path, const char *ru
 	return r < 0 ? r : 1;
 }
 
+static bool home_is_unwanted(const struct planner *p)
+{
+	return p->request->home == HOME_NONE || (p->request->home == HOME_DEFAULT && !p->conf->mount_home);
+}
+
 static int add_home(struct planner *p, struct err *err)
 {
 	enum home_choice choice = p->request->home;
 	const char *home = p->identity.home;
-	if (choice == HOME_NONE || (choice == HOME_DEFAULT && !p->conf->mount_home))
+	if (home_is_unwanted(p))
 		return 0;
 	if (strcmp(home, "/") == 0)
 		return choice == HOME_MOUNT ? err_set(err, EINVAL, "--container-mount-home: your home is '/', which is the image's") : 0;
@@ -252,7 +257,7 @@ static int add_home(struct planner *p, struct err *err)
 }
 
 /* The job's working directory is brought along where the image cannot mean the same thing by that path: not below the image's own
- * system directories, and not where another mount has brought it already. */
+ * system directories, not where another mount has brought it already, and not if it would bring a home that is to stay out. */
 static bool is_image_place(const char *path)
 {
 	static const char *const places[] = { "/usr", "/etc", "/bin",  "/sbin", "/lib", "/lib32", "/lib64", "/libx32",
@@ -273,6 +278,8 @@ static int add_cwd(struct planner *p, struct err *err)
 		if (path_is_beneath(cwd, p->plan->mounts[i].target))
 			return 0;
 	if (is_image_place(cwd) && place.missing[0] == '\0')
+		return 0;
+	if (home_is_unwanted(p) && path_is_beneath(p->identity.home, cwd))
 		return 0;
 	int why = 0;
 	int r = add_own_directory(p, cwd, "working directory", &why, err);
