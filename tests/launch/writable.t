@@ -74,6 +74,6 @@ writing() { user_runs srun --container="$app" --container-writable "$@"; }
 )
 (
 	t "set-user-id bits that are set in the layer have no force"
-	writing sh -c "cp /usr/bin/id /work/id; chmod 4755 /work/id; /work/id -u; awk '\$5 == "/" { print \$6 }' /proc/self/mountinfo"
+	writing sh -c "cp /usr/bin/id /work/id; chmod 4755 /work/id; /work/id -u; awk '\$5 == \"/\" { print \$6 }' /proc/self/mountinfo"
 	expect_stdout "$(id -u "$user")"$'\nrw,nosuid,nodev,relatime'
 )
