@@ -40,24 +40,22 @@ struct options {
 static const char HELP[] =
 	"usage: simg build [OPTIONS] IMAGE SOURCE\n"
 	"\n"
-	"Makes a SquashFS image of a directory or a tarball. Needs no root.\n"
+	"Makes the SquashFS image IMAGE of SOURCE: a directory, a tarball (plain, gzip,\n"
+	"zstd, xz or bzip2), or - for a tarball on standard input. Needs no root.\n"
 	"\n"
-	"  IMAGE    the file to write, e.g. app.simg\n"
-	"  SOURCE   a directory, a tarball (plain, gzip, zstd, xz or bzip2), or - for a tarball\n"
-	"           on standard input\n"
+	"  -f, --force            replace IMAGE if it exists\n"
+	"  -q, --quiet            no progress and no notes\n"
+	"  -c, --compressor NAME  zstd (default), gzip, lz4 or xz\n"
+	"  -l, --level N          compression level (zstd: 1 to 22, default 3)\n"
+	"  -b, --block-size SIZE  a power of two from 4K to 1M (default 128K)\n"
+	"  -j, --jobs N           compressing threads (default: the job's processors, at\n"
+	"                         most 16)\n"
+	"      --max-size SIZE    how much the files may hold; default 4T, and 1000 times\n"
+	"                         what a compressed tarball takes\n"
+	"      --no-mount-points  do not add /proc, /tmp, /etc/hosts, ... where missing\n"
+	"  -h, --help             this text\n"
 	"\n"
-	"  -f, --force              replace IMAGE if it exists\n"
-	"  -q, --quiet              no progress and no notes\n"
-	"  -c, --compressor NAME    zstd (default), gzip, lz4 or xz\n"
-	"  -l, --level N            compression level (zstd: 1 to 22, default 3)\n"
-	"  -b, --block-size SIZE    4K to 1M, a power of two (default 128K)\n"
-	"  -j, --jobs N             compressing threads (default: the processors of this job, at most 16)\n"
-	"      --no-mount-points    do not add /proc, /tmp, /etc/passwd, … where SOURCE lacks them\n"
-	"      --max-size SIZE      how much the files may hold (default 4T, and no more than 1000 times\n"
-	"                           the size of a compressed tarball)\n"
-	"  -h, --help               this text\n"
-	"\n"
-	"SOURCE_DATE_EPOCH sets the image's own time; without it, that is the newest time of its files.\n"
+	"SOURCE_DATE_EPOCH sets the image's own time (default: that of its newest file).\n"
 	"Manual: simg-build(1)\n";
 
 static const struct option LONG_OPTIONS[] = {
@@ -202,7 +200,8 @@ static int options_parse(int argc, char **argv, struct options *options, struct 
 	}
 	options->image = argv[optind];
 	options->source = argv[optind + 1];
-	return image_time_take(&options->image_time, err);
+	int r = writer_options_check(&options->writer, err);
+	return r < 0 ? r : image_time_take(&options->image_time, err);
 }
 
 /* All that a build holds. */

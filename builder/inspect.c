@@ -27,7 +27,7 @@ enum { METADATA_BYTES_MAX = 1024 * 1024, LABEL_WIDTH = 12, SUPER_EXPORTABLE = 0x
 static const char HELP[] =
 	"usage: simg inspect [--json] IMAGE\n"
 	"\n"
-	"Shows what IMAGE is and holds: format, sizes, files, and the metadata of the container.\n"
+	"Shows what IMAGE is and holds: format, sizes, files, metadata of the container.\n"
 	"IMAGE is a SquashFS image, a Singularity or Apptainer image, or a directory.\n"
 	"\n"
 	"      --json   the same as JSON\n"

@@ -94,49 +94,122 @@ static int sink_truncate(sqfs_file_t *file, sqfs_u64 size)
 	return 0;
 }
 
-static int level_check(int index, int *level, struct err *err)
+static int compressor_find(const char *name)
 {
-	if (*level == LEVEL_DEFAULT)
-		*level = compressors[index].level_default;
-	if (*level != LEVEL_DEFAULT && compressors[index].level_max == LEVEL_DEFAULT)
-		return err_set(err, EINVAL, "the compressor %s has no levels", compressors[index].name);
-	if (*level < compressors[index].level_min || *level > compressors[index].level_max)
-		return err_set(err, EINVAL, "the compressor %s has levels %d to %d, not %d", compressors[index].name,
-			       compressors[index].level_min, compressors[index].level_max, *level);
-	return 0;
+	int index = 0;
+	while (index < COMPRESSOR_COUNT && strcmp(compressors[index].name, name) != 0)
+		index++;
+	return index;
 }
 
-static int compressor_create(struct writer *writer, const struct writer_options *options, SQFS_COMPRESSOR *ret_id, struct err *err)
+int writer_options_check(struct writer_options *options, struct err *err)
 {
-	int index = 0, level = options->level;
-	while (index < COMPRESSOR_COUNT && strcmp(compressors[index].name, options->compressor) != 0)
-		index++;
+	int index = compressor_find(options->compressor);
 	if (index == COMPRESSOR_COUNT) {
 		err_set(err, EINVAL, "there is no compressor '%s'", options->compressor);
 		return err_hint(err, "zstd, gzip, lz4 or xz");
 	}
-	int r = level_check(index, &level, err);
-	if (r < 0)
-		return r;
-	sqfs_compressor_config_t config;
-	*ret_id = compressors[index].id;
-	r = sqfs_compressor_config_init(&config, *ret_id, options->block_bytes, 0);
-	if (level != LEVEL_DEFAULT)
-		config.level = (sqfs_u32)level;
-	if (r == 0)
-		r = sqfs_compressor_create(&config, &writer->compressor);
-	config.flags |= SQFS_COMP_FLAG_UNCOMPRESS;
-	if (r == 0)
-		r = sqfs_compressor_create(&config, &writer->decompressor);
-	if (r != 0)
-		return err_set(err, ENOTSUP, "libsquashfs does not support the compressor %s, level %d", options->compressor, level);
+	if (options->level == LEVEL_DEFAULT)
+		options->level = compressors[index].level_default;
+	if (options->level != LEVEL_DEFAULT && compressors[index].level_max == LEVEL_DEFAULT)
+		return err_set(err, EINVAL, "the compressor %s has no levels", options->compressor);
+	if (options->level < compressors[index].level_min || options->level > compressors[index].level_max)
+		return err_set(err, EINVAL, "the compressor %s has levels %d to %d, not %d", options->compressor,
+			       compressors[index].level_min, compressors[index].level_max, options->level);
 	return 0;
 }
 
-static int head_write(struct writer *writer, const struct writer_options *options, SQFS_COMPRESSOR id, struct err *err)
+/* A compressor that never makes a block longer. libsquashfs 1.2's lz4 does, which readers take for damage. */
+struct shrinking {
+	sqfs_compressor_t base; /* first: libsquashfs knows the compressor by it */
+	sqfs_compressor_t *inner;
+};
+
+static sqfs_compressor_t *inner_of(const void *compressor)
 {
-	if (sqfs_super_init(&writer->super, options->block_bytes, 0, id) != 0)
-		return err_set(err, EINVAL, "the block size %u is no power of two from 4 KiB to 1 MiB", options->block_bytes);
+	return ((const struct shrinking *)compressor)->inner;
+}
+
+static sqfs_s32 shrinking_do_block(sqfs_compressor_t *compressor, const sqfs_u8 *in, sqfs_u32 size, sqfs_u8 *out, sqfs_u32 outsize)
+{
+	sqfs_compressor_t *inner = inner_of(compressor);
+	sqfs_s32 n = inner->do_block(inner, in, size, out, outsize);
+	return n >= 0 && (sqfs_u32)n >= size ? 0 : n; /* 0: store it as it is */
+}
+
+static void shrinking_get_configuration(const sqfs_compressor_t *compressor, sqfs_compressor_config_t *config)
+{
+	inner_of(compressor)->get_configuration(inner_of(compressor), config);
+}
+
+static int shrinking_write_options(sqfs_compressor_t *compressor, sqfs_file_t *file)
+{
+	return inner_of(compressor)->write_options(inner_of(compressor), file);
+}
+
+static int shrinking_read_options(sqfs_compressor_t *compressor, sqfs_file_t *file)
+{
+	return inner_of(compressor)->read_options(inner_of(compressor), file);
+}
+
+static void shrinking_destroy(sqfs_object_t *compressor)
+{
+	sqfs_destroy(inner_of(compressor));
+	free(compressor);
+}
+
+static sqfs_object_t *shrinking_copy(const sqfs_object_t *compressor);
+
+/* Takes the inner one, also when it fails. */
+static sqfs_compressor_t *shrinking_create(sqfs_compressor_t *inner)
+{
+	struct shrinking *outer = inner == NULL ? NULL : malloc(sizeof(*outer));
+	if (outer == NULL) {
+		sqfs_destroy(inner);
+		return NULL;
+	}
+	*outer = (struct shrinking){
+		.base = {
+			.base = { .destroy = shrinking_destroy, .copy = shrinking_copy },
+			.get_configuration = shrinking_get_configuration,
+			.write_options = shrinking_write_options,
+			.read_options = shrinking_read_options,
+			.do_block = shrinking_do_block,
+		},
+		.inner = inner,
+	};
+	return &outer->base;
+}
+
+static sqfs_object_t *shrinking_copy(const sqfs_object_t *compressor)
+{
+	return (sqfs_object_t *)shrinking_create(sqfs_copy(inner_of(compressor)));
+}
+
+static int compressor_create(struct writer *writer, const struct writer_options *options, struct err *err)
+{
+	SQFS_COMPRESSOR id = compressors[compressor_find(options->compressor)].id;
+	sqfs_compressor_config_t config;
+	int r = sqfs_compressor_config_init(&config, id, options->block_bytes, 0);
+	if (options->level != LEVEL_DEFAULT)
+		config.level = (sqfs_u32)options->level;
+	if (r == 0)
+		r = sqfs_compressor_create(&config, &writer->compressor);
+	if (r == 0 && (writer->compressor = shrinking_create(writer->compressor)) == NULL)
+		return writer_failed(writer, SQFS_ERROR_ALLOC, "the beginning", err);
+	config.flags |= SQFS_COMP_FLAG_UNCOMPRESS;
+	if (r == 0)
+		r = sqfs_compressor_create(&config, &writer->decompressor);
+	if (r == 0)
+		r = sqfs_super_init(&writer->super, options->block_bytes, 0, id);
+	if (r != 0)
+		return err_set(err, ENOTSUP, "libsquashfs does not support the compressor %s with level %d and blocks of %u bytes",
+			       options->compressor, options->level, options->block_bytes);
+	return 0;
+}
+
+static int head_write(struct writer *writer, struct err *err)
+{
 	int r = sqfs_super_write(&writer->super, &writer->sink.base);
 	if (r == 0)
 		r = writer->compressor->write_options(writer->compressor, &writer->sink.base);
@@ -180,10 +253,9 @@ int writer_open(struct output *output, const struct writer_options *options, str
 		.base = { .read_at = sink_read, .write_at = sink_write, .get_size = sink_size, .truncate = sink_truncate },
 		.output = output,
 	};
-	SQFS_COMPRESSOR id = SQFS_COMP_ZSTD;
-	int r = compressor_create(writer, options, &id, err);
+	int r = compressor_create(writer, options, err);
 	if (r == 0)
-		r = head_write(writer, options, id, err);
+		r = head_write(writer, err);
 	if (r == 0)
 		r = processor_create(writer, options, err);
 	if (r < 0) {

@@ -19,7 +19,7 @@ enum { LEVEL_DEFAULT = -1 };
 
 struct writer_options {
 	const char *compressor; /* "zstd", "gzip", "lz4", "xz" */
-	int level;              /* LEVEL_DEFAULT: zstd 3, the others' own */
+	int level;              /* LEVEL_DEFAULT: zstd 3, the others' own; lz4 has none */
 	uint32_t block_bytes;   /* a power of two, 4 KiB to 1 MiB */
 	unsigned jobs;          /* compressing threads, 1 or more */
 };
@@ -30,7 +30,10 @@ struct writer_stats {
 	uint32_t inode_count;
 };
 
-/* Checks the options against the compressor and writes the image's beginning. The output stays the caller's. */
+/* Checks that there is such a compressor with such a level, and puts the real level in the place of LEVEL_DEFAULT. */
+int writer_options_check(struct writer_options *options, struct err *err);
+
+/* Writes the image's beginning. The options are checked ones. The output stays the caller's. */
 int writer_open(struct output *output, const struct writer_options *options, struct writer **ret_writer, struct err *err);
 
 /* One file's data, in order: begin, then data and holes in any number, then end. *ret_file is the writer's and goes into the tree;
