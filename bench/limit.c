@@ -23,7 +23,7 @@
 
 #define ROOT "/mnt"
 
-/* What a launch binds. Home directories as a whole: the image has no place for a single one, and making one is no part of a limit. */
+/* What a launch binds. Home directories as a whole: the image has no place for a single one, and a limit need not make one. */
 static const char *const binds[] = {
 	"/proc", "/sys", "/dev", "/tmp", "/var/tmp", "/home", "/etc/hosts", "/etc/resolv.conf", "/etc/passwd", "/etc/group",
 };
@@ -37,7 +37,8 @@ static void stage(const char *name)
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	if (tell_times && name != NULL)
-		fprintf(stderr, "%-10s %7.0f us\n", name, (double)(now.tv_sec - last.tv_sec) * 1e6 + (double)(now.tv_nsec - last.tv_nsec) / 1e3);
+		fprintf(stderr, "%-10s %7.0f us\n", name,
+			(double)(now.tv_sec - last.tv_sec) * 1e6 + (double)(now.tv_nsec - last.tv_nsec) / 1e3);
 	clock_gettime(CLOCK_MONOTONIC, &last);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The clock of the benchmarks: runs commands in turn, round by round, so that a machine that gets slower does so for all of them, and
- * prints how long each took. What to make of the times is up to the caller.
+ * The clock of the benchmarks: runs commands in turn, round by round, so that a machine that gets slower does so for all of them,
+ * and prints how long each took. What to make of the times is up to the caller.
  */
 #include <err.h>
 #include <errno.h>
@@ -21,9 +21,9 @@ enum { CASES_MAX = 32, GROUPS_MAX = 1024, EXIT_UNUSABLE = 127 };
 static const char usage_text[] =
 	"usage: pair [-n ROUNDS] [-b COMMAND] -- NAME[@USER] COMMAND [ARGUMENT…] [-- NAME[@USER] COMMAND [ARGUMENT…]]…\n"
 	"\n"
-	"Runs each command once a round, in the order given, as USER if there is one, with standard output discarded, and prints a\n"
-	"line NAME<tab>ROUND<tab>MILLISECONDS for it. A round before the first warms caches up and is not printed. A command that\n"
-	"fails ends everything.\n"
+	"Runs each command once a round, in the order given, as USER if there is one, with standard output discarded, and\n"
+	"prints a line NAME<tab>ROUND<tab>MILLISECONDS for it. A round before the first warms caches up and is not\n"
+	"printed. A command that fails ends everything.\n"
 	"\n"
 	"  -n ROUNDS   how many (21)\n"
 	"  -b COMMAND  run by sh before each measured command, not measured\n";
@@ -120,7 +120,8 @@ static double measure(const struct measured *measured)
 			err(EXIT_FAILURE, "cannot wait for '%s'", measured->name);
 	double end_ms = now_ms();
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		errx(EXIT_FAILURE, "'%s' failed with status %d", measured->name, WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+		errx(EXIT_FAILURE, "'%s' failed with status %d", measured->name,
+		     WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 	return end_ms - begin_ms;
 }
 
