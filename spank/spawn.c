@@ -49,7 +49,7 @@ static void become_helper(const char *helper, int request, int reply)
 	char *const argv[] = { (char *)"simg-helper", NULL };
 	char *const envp[] = { NULL };
 	/* Out of the way first: either could already have the other's number. */
-	int high_request = fcntl(request, F_DUPFD, LAUNCH_REPLY_FD + 1), high_reply = fcntl(reply, F_DUPFD, LAUNCH_REPLY_FD + 1);
+	int high_request = fcntl(request, F_DUPFD_CLOEXEC, LAUNCH_REPLY_FD + 1), high_reply = fcntl(reply, F_DUPFD_CLOEXEC, LAUNCH_REPLY_FD + 1);
 	if (high_request >= 0 && high_reply >= 0 && dup2(high_request, LAUNCH_REQUEST_FD) >= 0 && dup2(high_reply, LAUNCH_REPLY_FD) >= 0)
 		execve(helper, argv, envp);
 	_exit(127);
