@@ -53,8 +53,10 @@ static void clean_process(void)
 	fcntl(LAUNCH_REQUEST_FD, F_SETFD, FD_CLOEXEC);
 	fcntl(LAUNCH_REPLY_FD, F_SETFD, FD_CLOEXEC);
 	close_fds(FIRST_UNKNOWN_FD, -1); /* slurmstepd's that leaked through the exec: sockets and files of other jobs' business */
-	for (int number = 1; number < NSIG; number++)
-		signal(number, SIG_DFL);
+	/* An exec keeps which signals are ignored, and nothing else of them. */
+	static const int ignored[] = { SIGPIPE, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGALRM, SIGUSR1, SIGUSR2 };
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		signal(ignored[i], SIG_DFL);
 	sigset_t none;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);

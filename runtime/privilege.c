@@ -52,10 +52,11 @@ static int caps_raise(const int *caps, int count, struct err *err)
 /* The bounding set limits what a later execve could give; emptying it needs CAP_SETPCAP. */
 static int bounding_set_drop(struct err *err)
 {
-	for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
-			return err_sys(err, errno, "cannot drop capability %d from the bounding set", cap);
-	return 0;
+	int cap = 0;
+	while (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0)
+		cap++;
+	/* EINVAL: the kernel knows no more of them. */
+	return errno == EINVAL && cap > 0 ? 0 : err_sys(err, errno, "cannot drop capability %d from the bounding set", cap);
 }
 
 static bool caps_empty(void)
@@ -184,6 +185,7 @@ void privilege_lookup_as_user(uid_t uid, gid_t gid)
 {
 	setfsgid(gid);
 	setfsuid(uid); /* takes the file system capabilities (DAC override among them) out of the effective set, too */
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 }
 
 void privilege_lookup_as_root(void)

@@ -80,18 +80,6 @@ static bool wait_gone(pid_t pid, int *ret_status)
 	return false;
 }
 
-/* Reaps the process, by force if it was told to end or does not end by itself; its status, or -1. One that hangs in the kernel is left to
- * init. */
-static int reap(pid_t pid, bool kill_it)
-{
-	int status = -1;
-	if (!kill_it && wait_gone(pid, &status))
-		return status;
-	kill(pid, SIGKILL);
-	wait_gone(pid, &status);
-	return status;
-}
-
 /* 1: something to read, 0: time-out. */
 static int wait_readable(int fd, unsigned timeout_s)
 {
@@ -110,10 +98,23 @@ static int wait_readable(int fd, unsigned timeout_s)
 	}
 }
 
-static int died(int status, const char *helper, struct err *err)
+int spawn_reap(struct spawn *spawn, struct err *err)
 {
+	int status;
+	if (spawn->pid > 0 && !wait_gone(spawn->pid, &status))
+		return err_set(err, ETIMEDOUT, "simg-helper has answered, but does not end");
+	spawn->pid = 0;
+	return 0;
+}
+
+/* It hung up without an answer: why, as far as its end tells. */
+static int died(struct spawn *spawn, struct err *err)
+{
+	int status = -1;
+	if (wait_gone(spawn->pid, &status))
+		spawn->pid = 0;
 	if (status >= 0 && WIFEXITED(status) && WEXITSTATUS(status) == 127)
-		return err_set(err, ENOEXEC, "cannot execute simg-helper '%s'", helper);
+		return err_set(err, ENOEXEC, "cannot execute simg-helper");
 	if (status >= 0 && WIFSIGNALED(status))
 		return err_set(err, ECONNRESET, "simg-helper was killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
 	return err_set(err, ECONNRESET, "simg-helper ended without an answer");
@@ -133,20 +134,19 @@ static int receive(int socket, int *ret_fds, struct err *err)
 	return outcome.code;
 }
 
-static int converse(pid_t pid, int socket, const char *helper, unsigned timeout_s, int *ret_fds, struct err *err)
+int spawn_collect(struct spawn *spawn, unsigned timeout_s, int *ret_fds, struct err *err)
 {
-	int ready = wait_readable(socket, timeout_s);
-	if (ready <= 0) {
-		reap(pid, true);
+	if (wait_readable(spawn->socket, timeout_s) <= 0) {
 		err_set(err, ETIMEDOUT, "simg-helper did not finish within %u s", timeout_s);
 		return err_hint(err, "does a file system hang? helper_timeout in simg.conf sets the limit");
 	}
-	int r = receive(socket, ret_fds, err);
-	int status = reap(pid, r == -EBADMSG);
-	return r < 0 && err->code == 0 ? died(status, helper, err) : r;
+	int r = receive(spawn->socket, ret_fds, err);
+	cleanup_close(&spawn->socket);
+	spawn->socket = -1;
+	return r < 0 && err->code == 0 ? died(spawn, err) : r;
 }
 
-int spawn_helper(const char *helper, unsigned timeout_s, const struct launch_request *request, int *ret_fds, struct err *err)
+int spawn_start(const char *helper, const struct launch_request *request, struct spawn *ret_spawn, struct err *err)
 {
 	int r = check_helper(helper, err);
 	if (r < 0)
@@ -163,5 +163,6 @@ int spawn_helper(const char *helper, unsigned timeout_s, const struct launch_req
 	close(sockets[1]);
 	if (pid < 0)
 		return err_sys(err, saved, "cannot start simg-helper");
-	return converse(pid, ours, helper, timeout_s, ret_fds, err);
+	*ret_spawn = (struct spawn){ .pid = pid, .socket = steal_fd(&ours) };
+	return 0;
 }

@@ -42,6 +42,7 @@ struct step {
 	struct options options;
 	char *helper;
 	unsigned timeout_s;
+	struct spawn spawn;             /* in the task that started the helper */
 };
 
 /* Slurm's own configuration in slurmstepd. Declared in slurm.h, defined in the daemon that loads us; weak, because the plugin also loads
@@ -202,6 +203,12 @@ static void fail(struct step *step, const struct err *err)
 	step->shared->outcome = OUTCOME_FAILED;
 }
 
+static const struct err *lock_err(int errnum, struct err *err)
+{
+	err_sys(err, errnum, "cannot lock the step's container");
+	return err;
+}
+
 /* What the step asks for. Without the job's environment nobody knows, and the step counts as one that wants a container. */
 static int read_options(spank_t spank, char ***ret_env, struct options *ret_options, struct err *err)
 {
@@ -236,55 +243,74 @@ struct step *step_open(spank_t spank, int arg_count, char *const *args)
 
 /* --- making the container --- */
 
-/* Runs the helper and puts what it returns into the queue. Called with the lock held. */
-static void make_container(struct step *step)
-{
-	struct err err = ERR_INIT;
-	int fds[WIRE_FDS_MAX] = { -1, -1, -1, -1 };
-	autowire struct wire packet = WIRE_INIT;
-	int r = spawn_helper(step->helper, step->timeout_s, &step->request, fds, &err);
-	if (r == 0) {
-		wire_put_u64(&packet, 1);
-		r = wire_send(step->queue[1], &packet, fds, SPAWN_FD_COUNT);
-		if (r < 0)
-			err_sys(&err, -r, "cannot pass the container on to the tasks");
-	}
-	for (int i = 0; i < WIRE_FDS_MAX; i++)
-		cleanup_close(&fds[i]);
-	if (r < 0)
-		fail(step, &err);
-	else
-		step->shared->outcome = OUTCOME_READY;
-}
-
-static int lock(struct step *step)
-{
-	struct timespec until;
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += (time_t)step->timeout_s + LOCK_MARGIN_S;
-	int r = pthread_mutex_timedlock(&step->shared->lock, &until);
-	if (r == EOWNERDEAD) /* its holder was killed; what it left is whole, because the outcome is written last */
-		r = pthread_mutex_consistent(&step->shared->lock);
-	return r;
-}
+/* The helper works while Slurm goes on with the task: it is started in step_prepare(), which has root's rights, and its answer is collected
+ * in step_enter(). The task that started it holds the lock from the one to the other; the others wait for the lock. */
 
 void step_prepare(struct step *step)
 {
 	struct err err = ERR_INIT;
-	struct shared *shared = step->shared;
-	if (shared == NULL || (shared->outcome == OUTCOME_FAILED))
-		return;
+	if (step->shared == NULL)
+		return; /* step_enter() finds no container */
 	/* Slurm has put its tasks into the job's directory, and tells it in no other way. */
 	step->request.cwd = getcwd(NULL, 0);
 	if (step->request.cwd == NULL)
 		step->request.cwd = strdup("/");
-	if (lock(step) != 0)
-		return; /* step_enter() finds no container */
-	if (shared->outcome == OUTCOME_NONE)
-		make_container(step);
-	pthread_mutex_unlock(&shared->lock);
+	int r = pthread_mutex_trylock(&step->shared->lock);
+	if (r == EOWNERDEAD) /* its holder was killed before there was an outcome */
+		r = pthread_mutex_consistent(&step->shared->lock);
+	if (r != 0 && r != EBUSY)
+		fail(step, lock_err(r, &err));
+	if (r == 0 && step->shared->outcome == OUTCOME_NONE && spawn_start(step->helper, &step->request, &step->spawn, &err) < 0)
+		fail(step, &err);
+	if (r == 0 && step->spawn.pid == 0)
+		pthread_mutex_unlock(&step->shared->lock);
 	if (privilege_keep_for_entry(&err) < 0)
 		fail(step, &err);
+}
+
+/* Puts what the helper returns into the queue. */
+static int collect(struct step *step, struct err *err)
+{
+	int fds[WIRE_FDS_MAX] = { -1, -1, -1, -1 };
+	autowire struct wire packet = WIRE_INIT;
+	int r = spawn_collect(&step->spawn, step->timeout_s, fds, err);
+	if (r == 0) {
+		wire_put_u64(&packet, 1);
+		r = wire_send(step->queue[1], &packet, fds, SPAWN_FD_COUNT);
+		if (r < 0)
+			err_sys(err, -r, "cannot pass the container on to the tasks");
+	}
+	for (int i = 0; i < WIRE_FDS_MAX; i++)
+		cleanup_close(&fds[i]);
+	return r;
+}
+
+/* Waits until the container is there, or is known to fail. */
+static void wait_for_container(struct step *step)
+{
+	struct err err = ERR_INIT;
+	struct timespec until;
+	if (step->spawn.pid > 0) {
+		if (collect(step, &err) < 0)
+			fail(step, &err);
+		else
+			step->shared->outcome = OUTCOME_READY;
+		pthread_mutex_unlock(&step->shared->lock);
+		return;
+	}
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += (time_t)step->timeout_s + LOCK_MARGIN_S;
+	int r = pthread_mutex_timedlock(&step->shared->lock, &until);
+	if (r == EOWNERDEAD) {
+		/* Root's rights are gone by now, so the helper cannot be started again. */
+		pthread_mutex_consistent(&step->shared->lock);
+		if (step->shared->outcome == OUTCOME_NONE) {
+			err_set(&err, ESRCH, "the task that made the container was killed");
+			fail(step, &err);
+		}
+	}
+	if (r == 0 || r == EOWNERDEAD)
+		pthread_mutex_unlock(&step->shared->lock);
 }
 
 /* --- entering it --- */
@@ -413,6 +439,8 @@ void step_enter(struct step *step, spank_t spank)
 {
 	struct err err = ERR_INIT;
 	struct shared *shared = step->shared;
+	if (shared != NULL)
+		wait_for_container(step);
 	if (shared == NULL)
 		err_set(&err, ENOMEM, "no container could be set up: slurmstepd is out of memory or descriptors");
 	else if (shared->outcome == OUTCOME_FAILED)
@@ -421,7 +449,7 @@ void step_enter(struct step *step, spank_t spank)
 		err_set(&err, ETIMEDOUT, "the container was not ready within %u s", step->timeout_s);
 	else
 		enter(step, spank, &err);
-	if (err.code == 0)
+	if (err.code == 0 && spawn_reap(&step->spawn, &err) == 0)
 		return;
 	tell(step, &err);
 	_exit(EXIT_SIMG);

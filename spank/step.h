@@ -15,11 +15,11 @@ struct step;
  * of memory included, is remembered and told by the tasks, where the user can read it. */
 struct step *step_open(spank_t spank, int arg_count, char *const *args);
 
-/* Task process, root: makes the container, or waits until another task has. After a failure the task goes on to step_enter(), which ends it
- * where Slurm expects a task to end. */
+/* Task process, root: the first task starts simg-helper. After a failure the task goes on to step_enter(), which ends it where Slurm expects
+ * a task to end. */
 void step_prepare(struct step *step);
 
-/* Task process, the user: enters the container for good, sets environment and working directory. If that fails, prints why (one task of
+/* Task process, the user: waits until the container is there and enters it for good, sets environment and working directory. If that fails, prints why (one task of
  * the node does) and ends the process: a task that asked for a container never runs outside of it, whatever plugstack.conf says about
  * plugins that fail. */
 void step_enter(struct step *step, spank_t spank);
