@@ -38,6 +38,8 @@ static int add_bind(const struct fields *fields, const char *text, const char *o
 	}
 	if (list->count >= BIND_COUNT_MAX)
 		return err_set(err, E2BIG, "%s: more than %d bind mounts", origin, BIND_COUNT_MAX);
+	if (text[0] == '\0')
+		return err_set(err, EINVAL, "%s: an item is empty: is there a stray comma?", origin);
 	if (source[0] == '\0')
 		return err_set(err, EINVAL, "%s: bind '%s' has no source", origin, text);
 	if (strcmp(mode, "ro") != 0 && strcmp(mode, "rw") != 0) {
@@ -45,8 +47,10 @@ static int add_bind(const struct fields *fields, const char *text, const char *o
 		return err_hint(err, "write SRC:DST, SRC:DST:ro or SRC:DST:rw; a colon in a path is written '\\:'");
 	}
 	int r = path_normalise(target, "bind target", &bind.target, err);
-	if (r < 0)
-		return err_prefix(err, "%s", origin);
+	if (r < 0) {
+		err_prefix(err, "%s", origin);
+		return err_hint(err, "write SRC:DST, where DST is the absolute path inside the container");
+	}
 	struct bind *items = reallocarray(list->items, list->count + 1, sizeof(*items));
 	if (items != NULL)
 		list->items = items;

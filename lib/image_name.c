@@ -32,7 +32,8 @@ static int look(const char *dir, const char *name, const char *suffix, char **re
 	int r = join(dir, name, suffix, &path);
 	if (r < 0)
 		return r;
-	if (access(path, F_OK) < 0)
+	/* A link that leads nowhere counts as found: opening it then says so. */
+	if (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
 	*ret_path = steal_ptr(&path);
 	return 1;
@@ -40,24 +41,33 @@ static int look(const char *dir, const char *name, const char *suffix, char **re
 
 static int not_found(const char *name, const char *cwd, const struct strlist *image_path, struct err *err)
 {
+	if (strstr(name, "://") != NULL) {
+		err_set(err, ENOENT, "'%s' is no file: images are not fetched when a job starts", name);
+		return err_hint(err, "make an image of it first (simg build), and give the image's path");
+	}
 	if (strchr(name, '/') != NULL) {
 		err_set(err, ENOENT, "there is no image '%s' in '%s'", name, cwd);
 		return err_hint(err, "a relative path starts at the directory where the job is submitted");
 	}
-	if (image_path->count == 0)
-		return err_set(err, ENOENT, "there is no image '%s' in '%s', and the site has set no image_path", name, cwd);
+	if (image_path->count == 0) {
+		err_set(err, ENOENT, "there is no image '%s' in '%s', and the site has set no image_path", name, cwd);
+		return err_hint(err, "give the path of the image");
+	}
 	char where[256] = "";
 	for (size_t i = 0; i < image_path->count; i++) {
 		size_t used = strlen(where);
 		snprintf(where + used, sizeof(where) - used, "%s%s", i > 0 ? ", " : "", image_path->items[i]);
 	}
-	return err_set(err, ENOENT, "there is no image '%s' in '%s' or along image_path (%s)", name, cwd, where);
+	err_set(err, ENOENT, "there is no image '%s' in '%s' or along image_path (%s)", name, cwd, where);
+	return err_hint(err, "give the path of the image");
 }
 
 int image_name_find(const char *name, const char *cwd, const struct strlist *image_path, char **ret_path, struct err *err)
 {
-	if (name[0] == '\0')
-		return err_set(err, EINVAL, "the image's name is empty");
+	if (name[0] == '\0') {
+		err_set(err, EINVAL, "the image's name is empty");
+		return err_hint(err, "is a variable unset? write --container=IMAGE");
+	}
 	if (strlen(name) >= PATH_MAX)
 		return err_set(err, ENAMETOOLONG, "the image's name is %zu bytes long, more than a path can be", strlen(name));
 	if (name[0] == '/') {

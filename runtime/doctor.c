@@ -115,7 +115,7 @@ static void check_compressors(struct doctor *doctor)
 	uname(&kernel);
 	snprintf(path, sizeof(path), "/boot/config-%s", kernel.release);
 	if (access(path, R_OK) < 0) {
-		say(doctor, FINDING_OK, "compressors", "unknown: there is no '%s'; zstd images need CONFIG_SQUASHFS_ZSTD", path);
+		say(doctor, FINDING_WARN, "compressors", "unknown: there is no '%s'; zstd images need CONFIG_SQUASHFS_ZSTD", path);
 		return;
 	}
 	for (size_t i = 0; i < sizeof(compressors) / sizeof(compressors[0]); i++) {

@@ -293,20 +293,56 @@ static int mount_at(struct executor *executor, const struct plan_mount *mount, i
 	return err_set(err, EBADMSG, "unknown kind of mount");
 }
 
+static int look_up(const struct executor *executor, const char *target, struct path_place *ret_place, struct err *err)
+{
+	privilege_lookup_as_user(executor->request->uid, executor->request->gid);
+	int r = path_resolve(executor->root_fd, target, ret_place, err);
+	privilege_lookup_as_root();
+	return r;
+}
+
+/* Remembers a private /tmp, which is ours to make mount points in: nobody else has seen it yet. */
+static void remember_private_tmp(struct executor *executor, const char *target)
+{
+	autoplace struct path_place place = PATH_PLACE_INIT;
+	struct stat st;
+	if (look_up(executor, target, &place, NULL) < 0 || fstat(place.fd, &st) < 0)
+		return;
+	executor->private_tmp[executor->private_tmp[0] != 0] = st.st_dev;
+}
+
+static bool is_private_tmp(const struct executor *executor, int fd)
+{
+	struct stat st;
+	return fstat(fd, &st) == 0 && (st.st_dev == executor->private_tmp[0] || st.st_dev == executor->private_tmp[1]);
+}
+
+/* The target does not exist as things are mounted by now. */
+static int add_target(const struct executor *executor, const struct plan_mount *mount, struct path_place *place, struct err *err)
+{
+	if (!is_private_tmp(executor, place->fd)) {
+		err_set(err, ENOENT, "%s: cannot mount on '%s': '%s' is mounted from the host and has no '%s'", mount->rule, mount->target,
+			place->real, place->missing);
+		return err_hint(err, "make the directory on the host, or choose another target");
+	}
+	int r = make_point(dup(place->fd), -1, place->missing, mount->directory);
+	if (r < 0)
+		return err_sys(err, -r, "%s: cannot make the mount point '%s'", mount->rule, mount->target);
+	path_place_free(place);
+	return look_up(executor, mount->target, place, err);
+}
+
 /* Looks the target up as the user in the root as it is by now, asks the policy about where it leads, and mounts. */
 static int carry_out_mount(struct executor *executor, const struct policy *policy, const struct plan_mount *mount, struct err *err)
 {
 	autoplace struct path_place place = PATH_PLACE_INIT;
-	privilege_lookup_as_user(executor->request->uid, executor->request->gid);
-	int r = path_resolve(executor->root_fd, mount->target, &place, err);
-	privilege_lookup_as_root();
+	int r = look_up(executor, mount->target, &place, err);
 	if (r < 0)
 		return err_prefix(err, "%s", mount->rule);
-	if (place.missing[0] != '\0') {
-		err_set(err, ENOENT, "%s: cannot mount on '%s': '%s' is mounted from the host and has no '%s'", mount->rule, mount->target,
-			place.real, place.missing);
-		return err_hint(err, "make the directory on the host, or choose another target");
-	}
+	if (place.missing[0] != '\0')
+		r = add_target(executor, mount, &place, err);
+	if (r < 0)
+		return r;
 	r = policy_check_target(policy, mount, place.real, err);
 	if (r < 0)
 		return r;
@@ -316,6 +352,8 @@ static int carry_out_mount(struct executor *executor, const struct policy *polic
 		return err_set(err, ENOTDIR, "%s: cannot mount '%s' on '%s': one is a directory and the other is not", mount->rule, mount->source,
 			       mount->target);
 	r = mount_at(executor, mount, place.fd, err);
+	if (r == 0 && mount->kind == PLAN_TMPFS)
+		remember_private_tmp(executor, mount->target);
 	return r < 0 ? err_prefix(err, "%s: cannot mount '%s' on '%s'", mount->rule, mount->source, mount->target) : 0;
 }
 

@@ -8,6 +8,8 @@
 
 #include "runtime/plan.h"
 
+#include <sys/types.h>
+
 struct conf;
 struct err;
 struct image;
@@ -24,6 +26,7 @@ struct executor {
 	int image_fd;  /* the image's tree, mounted on TOP/root */
 	int root_fd;   /* what will be "/": the image, or an overlay on it */
 	bool fresh;    /* nothing of the image is in memory yet */
+	dev_t private_tmp[2]; /* file systems of the plan's PLAN_TMPFS mounts; 0: none */
 	unsigned made; /* for names of what is put on the tmpfs */
 };
 #define EXECUTOR_INIT { .cover_fd = -1, .top_fd = -1, .image_fd = -1, .root_fd = -1 }

@@ -67,9 +67,10 @@ static int check_type(const struct path_place *place, const struct plan_mount *m
 		return err_sys(err, errno, "%s: cannot stat target '%s'", mount->rule, mount->target);
 	if (S_ISDIR(st.st_mode) == mount->directory)
 		return 0;
-	return err_set(err, mount->directory ? ENOTDIR : EISDIR, "%s: cannot mount %s '%s' on %s '%s' of the image", mount->rule,
-		       mount->directory ? "the directory" : "the file", mount->source, mount->directory ? "the file" : "the directory",
-		       mount->target);
+	err_set(err, mount->directory ? ENOTDIR : EISDIR, "%s: cannot mount %s '%s' on %s '%s' of the image", mount->rule,
+		mount->directory ? "the directory" : "the file", mount->source, mount->directory ? "the file" : "the directory",
+		mount->target);
+	return mount->directory ? err->code : err_hint(err, "give the whole target, with the file's name");
 }
 
 /* Resolves a target in the image, asks the policy, and notes a mount point that the image lacks. What lies in a directory mounted
@@ -203,8 +204,9 @@ static int add_binds(struct planner *p, const struct bind_list *binds, enum plan
 		mount.fd = open_source(bind->source, &mount.directory);
 		if (mount.fd < 0) {
 			err_sys(err, -mount.fd, "%s: cannot open bind source '%s'", bind->origin, bind->source);
-			return err_hint(err, origin == PLAN_SITE ? "the site's configuration names a path that this node or user lacks" :
-								   "the path must exist on every node of the job");
+			return err_hint(err, "%s", origin == PLAN_SITE   ? "the site's configuration names a path that this node or user lacks" :
+						   mount.fd == -EACCES ? "you may not read it, or may not pass a directory on the way to it" :
+									 "the path must exist on every node of the job");
 		}
 		int r = add_mount(p, mount, err);
 		if (r < 0)

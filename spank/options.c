@@ -65,10 +65,9 @@ static int take_option(int id, const char *arg, int remote)
 	case OPTION_ENV:
 		return add_text(&given.env, arg);
 	case OPTION_HOME:
-		given.home = HOME_MOUNT;
-		return ESPANK_SUCCESS;
 	case OPTION_NO_HOME:
-		given.home = HOME_NONE;
+		given.home_conflict = given.home != HOME_DEFAULT && (given.home == HOME_MOUNT) != (id == OPTION_HOME);
+		given.home = id == OPTION_HOME ? HOME_MOUNT : HOME_NONE;
 		return ESPANK_SUCCESS;
 	case OPTION_WRITABLE:
 		given.writable = true;
@@ -165,6 +164,8 @@ int options_split_env(const char *text, struct strlist *ret_items, struct err *e
 			continue;
 		}
 		*out = '\0';
+		if (item[0] == '\0')
+			return err_set(err, EINVAL, "--container-env: an item is empty: is there a stray comma?");
 		if (!is_name(item, strcspn(item, "="))) {
 			err_set(err, EINVAL, "--container-env: '%s' is not NAME or NAME=VALUE", item);
 			return err_hint(err, "a comma in a value is written '\\,'");
@@ -183,6 +184,8 @@ int options_split_env(const char *text, struct strlist *ret_items, struct err *e
 int options_check(const struct options *options, struct err *err)
 {
 	int r = 0;
+	if (options->home_conflict)
+		return err_set(err, EINVAL, "--container-mount-home and --no-container-mount-home contradict each other");
 	if (options->mounts != NULL) {
 		autobinds struct bind_list binds = { 0 };
 		r = bind_parse_list(options->mounts, "--container-mounts", &binds, err);

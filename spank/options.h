@@ -22,6 +22,7 @@ struct options {
 	char *workdir;
 	char *env;       /* NAME[=VALUE],… */
 	enum home_choice home;
+	bool home_conflict; /* asked for both ways */
 	bool writable;
 };
 

@@ -52,6 +52,7 @@ static int merge(struct options *options, struct err *err)
 		.workdir = workdir != NULL ? strdup(workdir) : NULL,
 		.env = env != NULL ? strdup(env) : NULL,
 		.home = own->home != HOME_DEFAULT || base == NULL ? own->home : base->home,
+		.home_conflict = own->home_conflict,
 		.writable = own->writable || (base != NULL && base->writable),
 	};
 	bool lost = (container != NULL && options->container == NULL) || (mounts != NULL && options->mounts == NULL) ||
@@ -92,16 +93,17 @@ static int refuse_components(unsigned component_count, struct err *err)
 static int finish(struct options *options, int arg_count, char *const *args, struct err *err)
 {
 	static unsigned component_count;
+	static const struct options none;
 	component_count++;
 	int r = merge(options, err);
 	if (r < 0)
 		return r;
-	if (options->container == NULL && options_any(options_given())) {
+	if (!options_want_container(options) && options_any(options_given())) {
 		err_set(err, EINVAL, "a --container-… option was given without a container");
 		return err_hint(err, "name the image with --container=IMAGE");
 	}
 	if (!options_want_container(options))
-		return options_export(options, err);
+		return options_export(&none, err); /* nor do the steps of a job without a container inherit one */
 	r = refuse_components(component_count, err);
 	if (r == 0)
 		r = options_check(options, err);
