@@ -10,7 +10,7 @@ sources() {
 		-type f ! -name 'configure*' ! -name aclocal.m4 ! -name config.h ! -name config.status ! -name libtool ! -name 'lt*.m4' ! -name libtool.m4 -print
 }
 in_order=$(sources | sort)
-scripts=$(grep -lIE '^#!/bin/(ba)?sh' $in_order | xargs grep -LF 'Generated from' || :)
+scripts=$(for file in $in_order; do ! head -n 1 "$file" | grep -qaE '^#!/bin/(ba)?sh' || echo "$file"; done)
 
 for script in $scripts "$top/tests/lib.sh"; do
 	(
