@@ -161,7 +161,7 @@ run() {
 as_user() {
 	timeout --kill-after=5 "$limit" setpriv --reuid="$user" --regid="$user" --init-groups env -i HOME="/home/$user" USER="$user" \
 		LOGNAME="$user" SHELL=/bin/bash LC_ALL=C PATH="$PATH" ${SLURM_CONF:+SLURM_CONF="$SLURM_CONF"} \
-		${SIMG_CONF:+SIMG_CONF="$SIMG_CONF"} SIMG_TESTS_DIR="$SIMG_TESTS_DIR" "$@"
+		SIMG_TESTS_DIR="$SIMG_TESTS_DIR" "$@"
 }
 
 user_runs() { run as_user "$@"; }
