@@ -73,12 +73,13 @@ test_file() {
 (
 	t "a mount that a test leaves behind is named"
 	need_root
-	mkdir mnt
-	cleanup umount "$PWD/mnt"
-	test_file a.t <<<"(t careless; mount -t tmpfs none '$PWD/mnt')"
+	mnt=$(mktemp -d /tmp/mount.XXXXXX) # not in this run's directory, which is another's to the run below
+	cleanup rmdir "$mnt"
+	cleanup umount "$mnt"
+	test_file a.t <<<"(t careless; mount -t tmpfs none '$mnt')"
 	run "$top/tests/run" a.t
 	expect_status 1
-	expect_stdout_has "FAIL  leaves no mount, loop device or process behind" "mount $PWD/mnt"
+	expect_stdout_has "FAIL  leaves no mount, loop device or process behind" "mount $mnt"
 )
 
 (
