@@ -47,8 +47,8 @@ damaged() {
 	user_runs srun --container="$app" cat /etc/tiny
 	expect_status 0
 	expect_stdout tiny
-	attempts >attempts
-	text_has attempts "the trace" '"squashfs"' LOOP_CONFIGURE
+	attempts >tried
+	text_has tried "the trace" '"squashfs"' LOOP_CONFIGURE
 )
 (
 	t "a relative name of nothing is refused where the job is submitted"

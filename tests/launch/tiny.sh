@@ -42,7 +42,7 @@ copy_program() {
 	done
 }
 
-pack() { rm -f "$2"; mksquashfs "$1" "$2" -comp gzip -Xcompression-level 1 -noappend -no-progress -quiet -no-xattrs >/dev/null; chmod 0644 "$2"; }
+pack() { rm -f "$2"; mksquashfs "$1" "$2" -comp gzip -Xcompression-level 1 -noappend -no-progress -quiet >/dev/null; chmod 0644 "$2"; }
 
 user_file() { chown "$user:" "$@"; }
 
