@@ -28,7 +28,7 @@ failures() { grep -A 4 '^  FAIL' "$1" || tail -n 40 "$1"; }
 	[ -n "$rest" ] || skip "clang has no address sanitizer here (libclang-rt-dev)"
 	build_here CC=clang --enable-werror --enable-sanitizers
 	dirs=()
-	for dir in unit builder; do [ -z "$(find "$sources/tests/$dir" -type f 2>/dev/null)" ] || dirs+=("tests/$dir"); done
+	for dir in unit build; do [ -z "$(find "$sources/tests/$dir" -type f 2>/dev/null)" ] || dirs+=("tests/$dir"); done
 	SIMG_BUILD_DIR=$PWD "$sources/tests/run" "${dirs[@]}" >log 2>&1 || { failures log; exit 1; }
 	grep -E '^[1-9][0-9]* passed, 0 failed' log
 )
