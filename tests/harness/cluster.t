@@ -61,12 +61,12 @@ daemons_of() { pgrep -f -- "(slurmctld|slurmd|munged) .*$1/" | sort; }
 )
 
 (
-	t "settings reach simg.conf and slurm.conf, and the last one of a key counts"
+	t "settings reach simg.conf, all of them, and slurm.conf, the last one of a key"
 	cleanup cluster stop "$c"
 	cluster start --nodes 1 --conf bind=/opt --conf bind=/srv --slurm KillWait=9 --slurm killwait=7 --file note.conf=text "$c"
 	run in_cluster "$c" scontrol show config
 	expect_stdout_matches '^KillWait *= 7 sec'
-	expect_equal "$(cat "$c/simg.conf")" "bind=/srv"
+	expect_equal "$(grep -v ^helper= "$c/simg.conf" | xargs)" "bind=/opt bind=/srv"
 	expect_equal "$(cat "$c/note.conf")" text
 	expect_equal "$(stat -c '%U %a' "$c/simg.conf")" "root 644"
 )
