@@ -282,7 +282,7 @@ static void test_hostile(void)
 		wire_send(pair.ours, &packet, fds, 1);
 		close(fds[0]);
 		close(fds[1]);
-		expect_bad(&pair, -EBADMSG, "the planner sent a bad plan: entry");
+		expect_bad(&pair, -EBADMSG, "the planner sent a bad plan: header");
 	}
 	test_case ("a plan that ends before its mounts is refused") {
 		autopair struct pair pair = make_pair();
