@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -42,12 +43,13 @@ static int write_request(const struct launch_request *request, struct err *err)
 	return fd < 0 ? err_sys(err, -fd, "cannot write the request for simg-helper") : fd;
 }
 
-/* In the new process: the two descriptors at their places, then the helper. Only async-signal-safe calls. */
+/* In the new process: bound to the task's life, the two descriptors at their places, then the helper. Only async-signal-safe calls. */
 static void become_helper(const char *helper, int request, int reply) __attribute__((noreturn));
 static void become_helper(const char *helper, int request, int reply)
 {
 	char *const argv[] = { (char *)"simg-helper", NULL };
 	char *const envp[] = { NULL };
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	/* Out of the way first: either could already have the other's number. */
 	int high_request = fcntl(request, F_DUPFD_CLOEXEC, LAUNCH_REPLY_FD + 1), high_reply = fcntl(reply, F_DUPFD_CLOEXEC, LAUNCH_REPLY_FD + 1);
 	if (high_request >= 0 && high_reply >= 0 && dup2(high_request, LAUNCH_REQUEST_FD) >= 0 && dup2(high_reply, LAUNCH_REPLY_FD) >= 0)
@@ -114,7 +116,7 @@ static int died(struct spawn *spawn, struct err *err)
 	if (wait_gone(spawn->pid, &status))
 		spawn->pid = 0;
 	if (status >= 0 && WIFEXITED(status) && WEXITSTATUS(status) == 127)
-		return err_set(err, ENOEXEC, "cannot execute simg-helper");
+		return err_set(err, ENOEXEC, "cannot execute simg-helper '%s'", spawn->helper);
 	if (status >= 0 && WIFSIGNALED(status))
 		return err_set(err, ECONNRESET, "simg-helper was killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
 	return err_set(err, ECONNRESET, "simg-helper ended without an answer");
@@ -163,6 +165,6 @@ int spawn_start(const char *helper, const struct launch_request *request, struct
 	close(sockets[1]);
 	if (pid < 0)
 		return err_sys(err, saved, "cannot start simg-helper");
-	*ret_spawn = (struct spawn){ .pid = pid, .socket = steal_fd(&ours) };
+	*ret_spawn = (struct spawn){ .pid = pid, .socket = steal_fd(&ours), .helper = helper };
 	return 0;
 }

@@ -16,6 +16,7 @@ enum { SPAWN_FD_COUNT = 2 }; /* the namespace and the entry, see lib/launch.h */
 struct spawn {
 	pid_t pid;  /* 0: none, or reaped */
 	int socket; /* where it answers */
+	const char *helper; /* its path, the caller's */
 };
 
 /* Starts the helper. Root. */
