@@ -43,7 +43,7 @@ static int caps_raise(const int *caps, int count, struct err *err)
 	for (int i = 0; i < count; i++)
 		data[CAP_TO_INDEX(caps[i])].effective |= CAP_TO_MASK(caps[i]);
 	if (caps_set(data) < 0) {
-		err_sys(err, errno, "cannot raise capabilities to enter the container");
+		err_sys(err, errno, "cannot raise capabilities to make or enter the container");
 		return err_hint(err, "slurmd must run as root with all capabilities");
 	}
 	return 0;
@@ -128,6 +128,12 @@ int privilege_enter(int namespace_fd, uint64_t dev, uint64_t ino, struct err *er
 	if (entered == 0 && dropped < 0 && err != NULL)
 		*err = drop_err;
 	return entered < 0 ? entered : dropped;
+}
+
+int privilege_keep_kill(struct err *err)
+{
+	static const int caps[] = { CAP_KILL };
+	return caps_raise(caps, 1, err);
 }
 
 int privilege_drop(struct err *err)

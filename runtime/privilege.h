@@ -22,6 +22,10 @@ int privilege_keep_for_entry(struct err *err);
  * run the user's program: it may stand outside the container. */
 int privilege_enter(int namespace_fd, uint64_t dev, uint64_t ino, struct err *err);
 
+/* Plugin, task process, already the user, while simg-helper works for it: makes the kept CAP_KILL effective. A process that dies sends its
+ * children the signal that they have asked for (privilege_die_with_parent()) with its own rights, and a user's do not reach root's. */
+int privilege_keep_kill(struct err *err);
+
 /* Plugin, task process that will not enter: the second half of the above. */
 int privilege_drop(struct err *err);
 

@@ -291,7 +291,7 @@ static void wait_for_container(struct step *step)
 	struct err err = ERR_INIT;
 	struct timespec until;
 	if (step->spawn.pid > 0) {
-		if (collect(step, &err) < 0)
+		if (privilege_keep_kill(&err) < 0 || collect(step, &err) < 0)
 			fail(step, &err);
 		else
 			step->shared->outcome = OUTCOME_READY;
