@@ -41,6 +41,12 @@ static void test_refusals(void)
 		{ "an option without a container",
 		  { .options = { { "container-mounts", "/a" } } },
 		  "simg: a --container-… option was given without a container (hint: name the image with --container=IMAGE)" },
+		{ "an option with none",
+		  { .container = "none", .options = { { "container-env", "A" } } },
+		  "simg: a --container-… option was given without a container" },
+		{ "two options that contradict each other",
+		  { .container = "./tree", .options = { { "container-mount-home", NULL }, { "no-container-mount-home", NULL } } },
+		  "simg: --container-mount-home and --no-container-mount-home contradict each other" },
 		{ "each option without a container",
 		  { .options = { { "container-writable", NULL } } },
 		  "simg: a --container-… option was given without a container" },
@@ -185,7 +191,7 @@ static void test_inheritance(void)
 		struct result result = host_play(&scene);
 		check_int(result.status, 0);
 		check_str(result.log, "");
-		expect_variable(&result, "SLURM_CONTAINER", "none");
+		expect_variable(&result, "SLURM_CONTAINER", NULL);
 		expect_variable(&result, "SLURM_SIMG_MOUNTS", NULL);
 		expect_variable(&result, "SLURM_SIMG_WRITABLE", NULL);
 	}

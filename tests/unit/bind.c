@@ -43,7 +43,7 @@ static const struct {
 	int r;
 	const char *message, *hint;
 } bad[] = {
-	{ "", -EINVAL, "--container-mounts: bind '' has no source", "" },
+	{ "", -EINVAL, "--container-mounts: an item is empty: is there a stray comma?", "" },
 	{ ":", -EINVAL, "--container-mounts: bind ':' has no source", "" },
 	{ ":/b", -EINVAL, "--container-mounts: bind ':/b' has no source", "" },
 	{ "::ro", -EINVAL, "--container-mounts: bind '::ro' has no source", "" },
@@ -100,7 +100,7 @@ static void test_lists(void)
 		struct err err = ERR_INIT;
 		autobinds struct bind_list list = { 0 };
 		check_int(bind_parse_list("/a,", "x", &list, &err), -EINVAL);
-		check_str(err.text, "x: bind '' has no source");
+		check_str(err.text, "x: an item is empty: is there a stray comma?");
 		check_int(list.count, 1);
 	}
 	test_case ("the message shows the item that is wrong, not the list") {

@@ -136,9 +136,9 @@ static const struct {
 static const struct {
 	const char *text, *message;
 } env_bad[] = {
-	{ "", "--container-env: '' is not NAME or NAME=VALUE" },
-	{ ",", "--container-env: '' is not NAME or NAME=VALUE" },
-	{ "A,", "--container-env: '' is not NAME or NAME=VALUE" },
+	{ "", "--container-env: an item is empty: is there a stray comma?" },
+	{ ",", "--container-env: an item is empty: is there a stray comma?" },
+	{ "A,", "--container-env: an item is empty: is there a stray comma?" },
 	{ "=1", "--container-env: '=1' is not NAME or NAME=VALUE" },
 	{ "1A=1", "--container-env: '1A=1' is not NAME or NAME=VALUE" },
 	{ "A B", "--container-env: 'A B' is not NAME or NAME=VALUE" },
@@ -164,7 +164,7 @@ static void test_env(void)
 			autostrlist struct strlist items = { 0 };
 			check_int(options_split_env(env_bad[i].text, &items, &err), -EINVAL);
 			check_str(err.text, env_bad[i].message);
-			check_str(err.hint, "a comma in a value is written '\\,'");
+			check_str(err.hint, strstr(err.text, "stray") != NULL ? "" : "a comma in a value is written '\\,'");
 			check_int(items.count, 0);
 		}
 }
