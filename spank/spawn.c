@@ -104,9 +104,15 @@ int spawn_reap(struct spawn *spawn, struct err *err)
 {
 	int status;
 	if (spawn->pid > 0 && !wait_gone(spawn->pid, &status))
-		return err_set(err, ETIMEDOUT, "simg-helper has answered, but does not end");
+		return err_set(err, ETIMEDOUT, "simg-helper does not end: it hangs in the kernel");
 	spawn->pid = 0;
 	return 0;
+}
+
+/* After its answer, or without one in time, there is nothing left for it to do. spawn_reap() follows. */
+static void end(const struct spawn *spawn)
+{
+	kill(spawn->pid, SIGKILL);
 }
 
 /* It hung up without an answer: why, as far as its end tells. */
@@ -115,6 +121,8 @@ static int died(struct spawn *spawn, struct err *err)
 	int status = -1;
 	if (wait_gone(spawn->pid, &status))
 		spawn->pid = 0;
+	else
+		end(spawn);
 	if (status >= 0 && WIFEXITED(status) && WEXITSTATUS(status) == 127)
 		return err_set(err, ENOEXEC, "cannot execute simg-helper '%s'", spawn->helper);
 	if (status >= 0 && WIFSIGNALED(status))
@@ -139,13 +147,17 @@ static int receive(int socket, int *ret_fds, struct err *err)
 int spawn_collect(struct spawn *spawn, unsigned timeout_s, int *ret_fds, struct err *err)
 {
 	if (wait_readable(spawn->socket, timeout_s) <= 0) {
+		end(spawn);
 		err_set(err, ETIMEDOUT, "simg-helper did not finish within %u s", timeout_s);
 		return err_hint(err, "does a file system hang? helper_timeout in simg.conf sets the limit");
 	}
 	int r = receive(spawn->socket, ret_fds, err);
 	cleanup_close(&spawn->socket);
 	spawn->socket = -1;
-	return r < 0 && err->code == 0 ? died(spawn, err) : r;
+	if (r < 0 && err->code == 0)
+		return died(spawn, err);
+	end(spawn);
+	return r;
 }
 
 int spawn_start(const char *helper, const struct launch_request *request, struct spawn *ret_spawn, struct err *err)

@@ -22,13 +22,12 @@ struct spawn {
 /* Starts the helper. Root. */
 int spawn_start(const char *helper, const struct launch_request *request, struct spawn *ret_spawn, struct err *err);
 
-/* Waits for its answer, timeout_s at most. On success ret_fds has the two descriptors (and -1 in the places up to WIRE_FDS_MAX), which are
- * the caller's. Needs no privilege, and so cannot end a helper of root's that hangs: after a failure the caller must end its own
- * process, and the helper is killed with it. */
+/* Waits for its answer, timeout_s at most, and then ends it: it has done its work, or never will. On success ret_fds has the two
+ * descriptors (and -1 in the places up to WIRE_FDS_MAX), which are the caller's. Needs CAP_KILL, the helper being root's. */
 int spawn_collect(struct spawn *spawn, unsigned timeout_s, int *ret_fds, struct err *err);
 
-/* Reaps a helper that has answered and is about to end, so that the user's program finds no child that it does not know. An error if it
- * does not end within a second: see above. */
+/* Reaps the helper that spawn_collect() has ended, so that the user's program finds no child that it does not know. An error if it is not
+ * gone within a second, because it hangs in the kernel. */
 int spawn_reap(struct spawn *spawn, struct err *err);
 
 #endif

@@ -449,7 +449,8 @@ void step_enter(struct step *step, spank_t spank)
 		err_set(&err, ETIMEDOUT, "the container was not ready within %u s", step->timeout_s);
 	else
 		enter(step, spank, &err);
-	if (err.code == 0 && spawn_reap(&step->spawn, &err) == 0)
+	spawn_reap(&step->spawn, err.code == 0 ? &err : NULL);
+	if (err.code == 0)
 		return;
 	tell(step, &err);
 	_exit(EXIT_SIMG);

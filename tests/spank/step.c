@@ -454,6 +454,23 @@ static void test_containers(void)
 			expect_inside(&result, i);
 		check_int(run_count(), 1);
 	}
+	test_case ("a helper that answers and then hangs holds nobody up, and is not left behind") {
+		if (why != NULL)
+			test_skip(why);
+		struct scene scene = node_scene();
+		char script[PATH_MAX + 64];
+		unlink("pids");
+		snprintf(script, sizeof(script), "echo $$ >pids; '%s'; exec sleep 30", real_helper);
+		put_helper(script);
+		scene.task_count = 4;
+		double begin = now();
+		struct result result = host_play(&scene);
+		for (int i = 0; i < 4; i++)
+			expect_inside(&result, i);
+		check_str(result.log, "");
+		check(now() - begin < 3);
+		expect_gone("pids", 1);
+	}
 	test_case ("when the task that has started the helper is killed, the helper goes with it, and the other tasks end and say so") {
 		if (why != NULL)
 			test_skip(why);
