@@ -29,7 +29,7 @@ inside() { user_runs srun --container="$app" "$@"; }
 	inside sh -c "ls -d /work /host-$$ /var/cache/* 2>&1; cut -d' ' -f5 /proc/self/mountinfo | grep -vE '^/(proc|sys|dev)(/|\$)' | sort -u"
 	expect_stdout_has "/host-$$': No such file or directory"
 	grep '^/' "$stdout" | grep -v '^/var/cache/' >mounts
-	places="/ /etc /etc/group /etc/hosts /etc/passwd /etc/resolv.conf /home /home/$user /tmp /var/tmp ${SLURM_CONF%/*}/tmp/n1"
+	places="/ /etc/group /etc/hosts /etc/passwd /etc/resolv.conf /home /home/$user /tmp /var/tmp ${SLURM_CONF%/*}/tmp/n1"
 	# what lies below /tmp and /var/tmp of the host comes along
 	expect_equal "$(grep -vE '^/(var/)?tmp/|^/etc/localtime$' mounts)" "$(tr ' ' '\n' <<<"$places" | grep -vE '^/(var/)?tmp/' | sort)"
 )

@@ -198,7 +198,7 @@ TABLES
 	ln -s a b
 	refused_everywhere "$PWD/a" "cannot open image '$PWD/a': Too many levels of symbolic links"
 	refused_at_submit --container=./a
-	expect_stderr_has "cannot find image './a': Too many levels of symbolic links"
+	expect_stderr_has "cannot open image '$PWD/./a': Too many levels of symbolic links"
 )
 (
 	t "a symlink to nothing is refused"

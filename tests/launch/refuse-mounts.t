@@ -69,7 +69,7 @@ forbidden() {
 (
 	t "a mount without a source, and an empty one in a list, are refused"
 	ill_formed ":/mnt" "bind ':/mnt' has no source"
-	ill_formed "$PWD:/mnt,,$PWD:/opt" "bind '' has no source"
+	ill_formed "$PWD:/mnt,,$PWD:/opt" "an item is empty: is there a stray comma?"
 )
 (
 	t "a thousand mounts are refused as too many"

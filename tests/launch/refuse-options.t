@@ -76,9 +76,11 @@ while IFS='|' read -r text shown; do
 	(
 		t "--container-env='$text' is refused"
 		refused_at_submit --container="$app" --container-env="$text"
-		expect_stderr_has "--container-env: '$shown' is not NAME or NAME=VALUE (hint: a comma in a value is written '\\,')"
+		message="'$shown' is not NAME or NAME=VALUE (hint: a comma in a value is written '\\,')"
+		[ -n "$shown" ] || message="an item is empty: is there a stray comma?"
+		expect_stderr_has "--container-env: $message"
 		refused_on_nodes "${past_submit[@]}" SLURM_CONTAINER="$app" SLURM_SIMG_ENV="$text"
-		expect_stderr_has "--container-env: '$shown' is not NAME or NAME=VALUE"
+		expect_stderr_has "--container-env: $message"
 	)
 done <<'NAMES'
 1A=b|1A=b
