@@ -65,8 +65,7 @@ zeros=0000000000000000
 (
 	t "a batch script in a container has no capability either"
 	printf '#!/bin/sh\ngrep ^Cap /proc/self/status\n' >script
-	user_runs sbatch --wait -o "$PWD/out" --container="$app" script
-	expect_status 0
+	batch -o "$PWD/out" --container="$app" script
 	no_capabilities out
 )
 (
@@ -151,7 +150,7 @@ zeros=0000000000000000
 		user_runs srun -N2 -n4 --container="$root" id
 		expect_status 0
 		printf '#!/bin/sh\nid\n' >script
-		user_runs sbatch --wait -o "$PWD/out" --container="$root" script
+		batch -o "$PWD/out" --container="$root" script
 	done
 	ls marks
 	[ -e "marks/preload.$id" ] && [ -e "marks/nss.$id" ] # they do work, for the user

@@ -8,6 +8,7 @@
 #	user_file FILE…            gives them to the test user
 #	trace_helper CLUSTER DIR CALLS   runs the helper of the file's own cluster under strace
 #	job_is_over JOB            for eventually
+#	batch OPTION…              runs a batch job of the test user and waits for its end
 #	no_loop FILE               for eventually
 
 tiny_programs=(bash cat chmod echo env find grep head id ln ls mkdir mount mv readlink rm rmdir sed seq setpriv sh sleep sort stat touch true umount unshare)
@@ -57,6 +58,13 @@ trace_helper() {
 
 # Known to slurmctld, and neither waiting nor running.
 job_is_over() { scontrol -o show job "$1" | grep -qE ' JobState=(COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL|OUT_OF_MEMORY) '; }
+
+# sbatch --wait asks at long intervals.
+batch() {
+	user_runs sbatch --parsable "$@"
+	expect_status 0
+	eventually job_is_over "$(cat "$stdout")"
+}
 
 # No loop device serves this file.
 no_loop() { ! grep -qsxF "$1" /sys/block/loop*/loop/backing_file; }
