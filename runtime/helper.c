@@ -80,7 +80,7 @@ static int read_request(struct launch_request *ret_request, struct err *err)
 }
 
 /* Returns the socket to a new planner. */
-static int start_planner(const struct launch_request *request, const struct conf *conf, struct err *err)
+static int start_planner(const struct launch_request *request, const struct conf *conf, pid_t *ret_pid, struct err *err)
 {
 	int sockets[2];
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
@@ -95,10 +95,21 @@ static int start_planner(const struct launch_request *request, const struct conf
 	}
 	int saved = errno;
 	close(sockets[1]);
-	if (pid > 0)
+	if (pid > 0) {
+		*ret_pid = pid;
 		return sockets[0];
+	}
 	close(sockets[0]);
 	return err_sys(err, saved, "cannot fork the planner");
+}
+
+/* It has said all it had to say. Reaped here, because it belongs to the task's process group, and Slurm waits by the second for a step of
+ * which a process is left, be it a zombie that the init process has not got round to. */
+static void end_planner(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
 }
 
 static int build(struct executor *executor, int planner, struct plan *plan, struct err *err)
@@ -129,8 +140,11 @@ static int launch(const struct launch_request *request, struct plan *plan, struc
 		return r;
 	/* Opened now: after the pivot, /proc is what the plan made of it. */
 	autoclose int namespace = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
-	autoclose int planner = namespace < 0 ? err_sys(err, errno, "cannot open the mount namespace") : start_planner(request, &conf, err);
+	pid_t pid = 0;
+	autoclose int planner = namespace < 0 ? err_sys(err, errno, "cannot open the mount namespace") : start_planner(request, &conf, &pid, err);
 	r = planner < 0 ? planner : build(&executor, planner, plan, err);
+	if (planner >= 0)
+		end_planner(pid);
 	executor_free(&executor);
 	return r < 0 ? r : steal_fd(&namespace);
 }
