@@ -361,8 +361,10 @@ int executor_carry_out(struct executor *executor, struct plan *plan, struct err 
 {
 	struct policy policy;
 	int r = policy_init(&policy, executor->conf, executor->image_fd, err);
+	privilege_lookup_as_user(executor->request->uid, executor->request->gid);
 	if (r == 0)
 		r = policy_check_plan(&policy, executor->request, plan, err);
+	privilege_lookup_as_root();
 	if (r == 0)
 		r = supply_points(executor, plan, err);
 	for (size_t i = 0; i < plan->mount_count && r == 0; i++)

@@ -427,7 +427,13 @@ static int converse(int socket, const struct launch_request *request, const stru
 		warmup_start(root_fd);
 	autoplan struct plan plan = PLAN_INIT;
 	r = planner_make(request, conf, path, root_fd, &plan, err);
-	return r < 0 ? r : send_plan(socket, &plan, err);
+	if (r == 0)
+		r = send_plan(socket, &plan, err);
+	/* What warmup_start() began may go on as long as root is busy, and no longer. */
+	struct pollfd hangup = { .fd = socket };
+	while (r == 0 && fresh && poll(&hangup, 1, -1) < 0 && errno == EINTR)
+		;
+	return r;
 }
 
 void planner_run(int socket, const struct launch_request *request, const struct conf *conf)
@@ -439,10 +445,6 @@ void planner_run(int socket, const struct launch_request *request, const struct 
 		wire_send(socket, &outcome, NULL, 0);
 		_exit(EXIT_FAILURE);
 	}
-	/* What warmup_start() began may go on as long as root is busy, and no longer. */
-	struct pollfd hangup = { .fd = socket };
-	while (poll(&hangup, 1, -1) < 0 && errno == EINTR)
-		;
 	_exit(EXIT_SUCCESS);
 }
 

@@ -142,8 +142,8 @@ static bool system_mount_is_right(const struct plan_mount *mount, const struct s
 static bool site_mount_is_right(const struct plan_mount *mount, const struct conf *conf)
 {
 	for (size_t i = 0; i < conf->binds.count; i++)
-		if (strcmp(conf->binds.items[i].target, mount->target) == 0)
-			return mount->kind == PLAN_BIND;
+		if (strcmp(conf->binds.items[i].target, mount->target) == 0 && same_file(mount->fd, conf->binds.items[i].source))
+			return mount->kind == PLAN_BIND && (mount->read_only || !conf->binds.items[i].read_only);
 	return false;
 }
 

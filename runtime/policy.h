@@ -28,7 +28,8 @@ void policy_free(struct policy *policy);
 int policy_check_target(const struct policy *policy, const struct plan_mount *mount, const char *resolved, struct err *err);
 
 /* Root's check of a received plan: the planner may claim a system or site mount only where one belongs, a system bind only of
- * the same path of the host. */
+ * the same path of the host, a site bind only of the source and mode that simg.conf names. Looks paths up, so it is called with the user's
+ * file system rights. */
 int policy_check_plan(const struct policy *policy, const struct launch_request *request, const struct plan *plan, struct err *err);
 
 /* The host's paths that a launch mounts at the same place inside, besides the user's and site's: /proc, /sys, /dev, /tmp, … and

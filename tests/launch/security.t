@@ -326,7 +326,7 @@ zeros=0000000000000000
 	[ -n "$planner" ]
 	# What the planner opens counts for nothing after it has become the user; O_PATH gives a name and no content.
 	grep -E "^$planner " trace | sed '1,/setresuid/d' >user
-	grep -E "^$(sed -n '1s/ .*//p' trace) " trace | grep -v O_PATH >root # the helper's own; the planner has a thread
+	grep -E "^$(sed -n '1s/ .*//p' trace) " trace | grep -v -e O_PATH -e resumed >root # the helper's own; the planner has a thread
 	grep -E "^$planner " trace | sed '/setresuid/,$d' >>root
 	text_has user "the planner's trace" "$app" "$PWD/data"
 	text_matches user "the planner's trace" '= [0-9]+</top/root/etc/passwd>'
