@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# For the tests of launches: sourced after lib.sh and need_cluster. Root directories to run in, and images that differ in a few files.
+# For the tests of launches: sourced after lib.sh. Root directories to run in, and batch jobs to look at. Small ones are in tiny.sh.
+. "$(dirname "$0")/tiny.sh"
 
 # Prints the path of a directory with the tree of an image, which the whole run shares: nobody may change it.
 shared_tree() {
@@ -24,26 +25,6 @@ new_shell() {
 	mkdir -p "$1/usr" "$1/etc"
 	cp -d /bin /sbin /lib* "$1/"
 	echo root:x:0:0::/root:/bin/sh >"$1/etc/passwd" # Slurm asks for its own user
-}
-
-# Makes DIR a root directory with little more than a shell: quick to pack.
-new_tiny_tree() {
-	local tree lib
-	tree=$(shared_tree minbase)
-	mkdir -p "$1"/{usr/bin,usr/lib,usr/lib64,etc,proc,sys,dev,tmp,var/tmp,home}
-	cp -d "$tree"/{bin,lib*} "$1/"
-	for program in sh dash cat stat id sleep ls env readlink sha256sum touch; do cp -d "$tree/usr/bin/$program" "$1/usr/bin/"; done
-	chroot "$tree" ldd /bin/ls /bin/dash | grep -o '/[^ ]*\.so[^ ]*' | sort -u | while read -r lib; do
-		mkdir -p "$1/${lib%/*}"
-		[ -e "$1/$lib" ] || cp -L "$tree$lib" "$1/$lib"
-	done
-}
-
-# Packs directory DIR as image FILE.
-pack() {
-	need mksquashfs
-	mksquashfs "$1" "$2" -quiet -no-progress -noappend >/dev/null
-	chmod 0644 "$2"
 }
 
 # Submits a batch job as the ordinary user and waits for it: afterwards $status is the job's, and $stdout what the job printed.

@@ -93,9 +93,8 @@ in_job() { user_runs salloc -Q "$@"; }
 )
 (
 	t "the first directory of image_path wins, and the caller's own directory before it"
-	new_tiny_tree tree
+	tiny_tree tree
 	for place in "$file_dir/one" .; do
-		mkdir -p copy
 		cp -a tree "$place/plain"
 		echo "$place" >"$place/plain/marker"
 		cleanup rm -rf "$place/plain"

@@ -7,9 +7,9 @@ need_cluster
 
 # An image with places that the user may write.
 new_tree "$file_dir/tree"
-mkdir -m 1777 "$file_dir/tree/work"
-echo original >"$file_dir/tree/work/file"
-chown -R "$user:" "$file_dir/tree/work"
+mkdir -m 1777 "$file_dir/tree/scratch"
+echo original >"$file_dir/tree/scratch/file"
+chown -R "$user:" "$file_dir/tree/scratch"
 mkdir "$file_dir/tree/roots"
 (cd "$file_dir" && pack tree app.simg)
 app=$file_dir/app.simg
@@ -18,7 +18,7 @@ writing() { user_runs srun --container="$app" --container-writable "$@"; }
 
 (
 	t "files can be made, changed and removed"
-	writing sh -c 'cd /work && echo new >new && cat new file && echo changed >file && cat file && rm file && ls; mkdir -p a/b && ls -d a/b; stat -f -c %T /'
+	writing sh -c 'cd /scratch && echo new >new && cat new file && echo changed >file && cat file && rm file && ls; mkdir -p a/b && ls -d a/b; stat -f -c %T /'
 	expect_status 0
 	expect_stdout $'new\noriginal\nchanged\nnew\na/b\noverlayfs'
 	expect_stderr ""
@@ -26,31 +26,31 @@ writing() { user_runs srun --container="$app" --container-writable "$@"; }
 (
 	t "the image is unchanged, and the next step sees nothing of it"
 	before=$(sha256sum <"$app")
-	user_runs salloc -Q --nodelist=n1 sh -c "srun --container='$app' --container-writable sh -c 'echo changed >/work/file; touch /work/new'; srun --container='$app' --container-writable ls /work; srun --container='$app' cat /work/file"
+	user_runs salloc -Q --nodelist=n1 sh -c "srun --container='$app' --container-writable sh -c 'echo changed >/scratch/file; touch /scratch/new'; srun --container='$app' --container-writable ls /scratch; srun --container='$app' cat /scratch/file"
 	expect_stdout $'file\noriginal'
 	expect_equal "$(sha256sum <"$app")" "$before"
 )
 (
 	t "a root directory is as safe as an image"
-	user_runs srun --container="$file_dir/tree" --container-writable sh -c 'echo changed >/work/file; cat /work/file; rm /work/file; touch /work/new; ls /work'
+	user_runs srun --container="$file_dir/tree" --container-writable sh -c 'echo changed >/scratch/file; cat /scratch/file; rm /scratch/file; touch /scratch/new; ls /scratch'
 	expect_status 0
 	expect_stdout $'changed\nnew'
-	expect_equal "$(ls "$file_dir/tree/work") $(cat "$file_dir/tree/work/file")" "file original"
+	expect_equal "$(ls "$file_dir/tree/scratch") $(cat "$file_dir/tree/scratch/file")" "file original"
 )
 (
 	t "the tasks of a step on one node share the layer, and nodes do not"
-	writing -N2 -n4 --ntasks-per-node=2 sh -c "touch /work/\$SLURM_PROCID; sleep 2; echo \$SLURM_PROCID \$(ls /work)"
+	writing -N2 -n4 --ntasks-per-node=2 sh -c "touch /scratch/\$SLURM_PROCID; sleep 2; echo \$SLURM_PROCID \$(ls /scratch)"
 	expect_status 0
 	expect_equal "$(sort "$stdout")" $'0 0 1 file\n1 0 1 file\n2 2 3 file\n3 2 3 file'
 )
 (
 	t "two steps at once on one node have a layer each"
-	user_runs salloc -Q -n2 --nodelist=n1 sh -c "for i in 1 2; do srun -n1 --exact --container='$app' --container-writable sh -c \"touch /work/\$i; sleep 2; ls /work\" & done; wait"
+	user_runs salloc -Q -n2 --nodelist=n1 sh -c "for i in 1 2; do srun -n1 --exact --container='$app' --container-writable sh -c \"touch /scratch/\$i; sleep 2; ls /scratch\" & done; wait"
 	expect_equal "$(sort "$stdout" | tr '\n' ' ')" "1 2 file file "
 )
 (
 	t "without the option the image is read-only"
-	user_runs srun --container="$app" touch /work/new
+	user_runs srun --container="$app" touch /scratch/new
 	expect_stderr_has "Read-only file system"
 )
 (
@@ -69,11 +69,11 @@ writing() { user_runs srun --container="$app" --container-writable "$@"; }
 )
 (
 	t "an image's program that was changed in the layer runs"
-	writing sh -c "printf '#!/bin/sh\necho mine\n' >/work/program; chmod 0755 /work/program; /work/program"
+	writing sh -c "printf '#!/bin/sh\necho mine\n' >/scratch/program; chmod 0755 /scratch/program; /scratch/program"
 	expect_stdout mine
 )
 (
 	t "set-user-id bits that are set in the layer have no force"
-	writing sh -c "cp /usr/bin/id /work/id; chmod 4755 /work/id; /work/id -u; awk '\$5 == \"/\" { print \$6 }' /proc/self/mountinfo"
+	writing sh -c "cp /usr/bin/id /scratch/id; chmod 4755 /scratch/id; /scratch/id -u; awk '\$5 == \"/\" { print \$6 }' /proc/self/mountinfo"
 	expect_stdout "$(id -u "$user")"$'\nrw,nosuid,nodev,relatime'
 )
