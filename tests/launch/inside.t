@@ -61,10 +61,19 @@ inside() { user_runs srun --container="$app" "$@"; }
 	[ -e "/dev/shm/simg-test-$$.1" ]
 )
 (
-	t "/dev/mqueue is there if the host has it"
-	grep -qs ' /dev/mqueue ' /proc/mounts || skip "this host mounts no /dev/mqueue"
-	inside stat -f -c %T /dev/mqueue
-	expect_stdout mqueue
+	t "/dev/mqueue is there, and a queue of the host shows in it"
+	grep -qw mqueue /proc/filesystems || skip "this kernel has no POSIX message queues"
+	if ! grep -qs ' /dev/mqueue ' /proc/mounts; then
+		mkdir -p /dev/mqueue
+		cleanup rmdir /dev/mqueue
+		mount -t mqueue mqueue /dev/mqueue
+		cleanup umount /dev/mqueue
+	fi
+	touch "/dev/mqueue/simg-test-$$"
+	cleanup rm "/dev/mqueue/simg-test-$$"
+	inside sh -c "stat -f -c %t /dev/mqueue; ls /dev/mqueue/simg-test-$$"
+	expect_status 0
+	expect_stdout "$(stat -f -c %t /dev/mqueue)"$'\n'"/dev/mqueue/simg-test-$$"
 )
 (
 	t "/tmp and /var/tmp are the job's, and can be written"
