@@ -6,7 +6,7 @@
 # guard: 280 s
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/tiny.sh"
-need mksquashfs unshare
+need mksquashfs strace unshare
 
 # The nodes' slurmds have their own /tmp, /run and /dev/shm, so that what is found there came with our jobs.
 cat >"$file_dir/node" <<'END'
@@ -103,6 +103,21 @@ before=$(state)
 	nothing_stays
 )
 (
+	t "the helper reaps its planner, so that Slurm waits for no zombie"
+	helper=$own_cluster/libexec/simg-helper
+	cleanup mv "$helper.real" "$helper"
+	trace_helper "$own_cluster" "$PWD/traces" wait4,setresuid
+	user_runs_ok srun --container="$app" true
+	user_runs srun --container="$app" --container-mounts=/nonexistent:/mnt true
+	expect_status 125
+	for trace in traces/*; do
+		planner=$(sed -n 's/^\([0-9]*\) *setresuid('"$(id -u "$user")"',.*/\1/p' "$trace" | head -n 1)
+		text_matches "$trace" "the trace" "^[0-9]+ +(wait4\\(|<\\.\\.\\. wait4 resumed).* = ${planner:-none}"
+	done
+	expect_equal "$(ls traces | wc -l)" 2
+	nothing_stays
+)
+(
 	t "after a program whose children outlive it"
 	user_runs_ok srun -N2 -n2 --container="$app" sh -c 'sleep 1000 & (trap "" TERM HUP; sleep 1000) & exit 0'
 	nothing_stays
@@ -126,7 +141,7 @@ before=$(state)
 (
 	t "after the tasks were killed"
 	run_job
-	tasks | xargs kill -KILL
+	quietly eval "tasks | xargs kill -KILL" # some end with the others
 	eventually job_is_over "$job"
 	nothing_stays
 )
@@ -134,7 +149,7 @@ before=$(state)
 	t "after the steps' slurmstepds and then their tasks were killed"
 	run_job
 	steps | xargs kill -KILL
-	tasks | xargs -r kill -KILL
+	quietly eval "tasks | xargs kill -KILL"
 	quietly scancel --full --signal=KILL "$job"
 	eventually job_is_over "$job"
 	nothing_stays
