@@ -20,6 +20,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 enum {
 	JOBS_DEFAULT_MAX = 16, /* one reader keeps about eight compressing threads busy */
@@ -28,6 +29,7 @@ enum {
 };
 /* More than a real tree holds, and little enough that its block lists fit in the image. */
 #define CONTENT_MAX_BYTES ((uint64_t)4 << 40)
+#define MEMORY_MAX_BYTES ((rlim_t)4 << 30)
 
 struct options {
 	const char *image, *source;
@@ -263,10 +265,23 @@ static int image_verify(const struct output *output, struct err *err)
 	return r < 0 ? r : image_check(output_fd(output), output_path(output), &image, err);
 }
 
+/* No input may bring the machine down: a few kilobytes of a map of holes can make libarchive ask for gigabytes. A tree of ten
+ * million files needs about 3 GiB. */
+static void memory_limit(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_DATA, &limit) < 0 || limit.rlim_cur <= MEMORY_MAX_BYTES)
+		return;
+	limit.rlim_cur = MEMORY_MAX_BYTES;
+	setrlimit(RLIMIT_DATA, &limit);
+}
+
 /* A tarball made by "docker save" is full of layers, not of files: it would give an image that nobody can use. */
 static void archive_note(const struct build *build)
 {
-	if (tree_find(build->tree, "oci-layout") != NULL || (tree_find(build->tree, "manifest.json") != NULL && tree_find(build->tree, "repositories") != NULL))
+	bool oci = tree_find(build->tree, "oci-layout") != NULL;
+	bool docker = tree_find(build->tree, "manifest.json") != NULL && tree_find(build->tree, "repositories") != NULL;
+	if (oci || docker)
 		log_note("'%s' looks like a saved container image; its layers are stored as they are. For its files, use: docker export",
 			 build->options->source);
 }
@@ -298,6 +313,7 @@ static int build_image(const struct options *options, struct err *err)
 		r = output_open(options->image, options->force, &build.output, err);
 	if (r < 0)
 		return r;
+	memory_limit();
 	progress_begin(&build.progress, options->quiet);
 	r = build_run(&build, source, fd, &stats, err);
 	progress_clear(&build.progress);

@@ -48,8 +48,16 @@ static void remove_and_die(int signum)
 	raise(signum);
 }
 
+/* libarchive ends the process when it runs out of memory. */
+static void remove_at_exit(void)
+{
+	if (doomed.armed)
+		unlinkat(doomed.directory_fd, doomed.name, 0);
+}
+
 static void doomed_arm(const struct output *output)
 {
+	atexit(remove_at_exit);
 	doomed.directory_fd = output->directory_fd;
 	memcpy(doomed.name, output->temporary, sizeof(doomed.name));
 	doomed.armed = 1;

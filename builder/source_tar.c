@@ -20,7 +20,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { END_BYTES = 1024 };
+enum {
+	END_BYTES = 1024,
+	HEADERS_BYTES_MAX = 16 * 1024 * 1024, /* of one entry: pax records, and the map of a sparse file, which libarchive holds in memory */
+};
 static const char HARMLESS_WARNING[] = "can't be converted";
 
 struct reader {
@@ -31,6 +34,7 @@ struct reader {
 	struct err stream_err;       /* a failure inside libarchive's callback */
 	char *last_path;             /* for messages about a damaged place */
 	uint64_t file_bytes;         /* 0: unknown */
+	uint64_t headers_end;        /* how far in the stream an entry's headers may reach, while they are read */
 	const char *block;           /* the piece of the stream that libarchive got last */
 	uint64_t block_bytes;
 	struct xattr *xattrs;        /* of the current entry; names and values are libarchive's */
@@ -46,6 +50,9 @@ static la_ssize_t tarball_input(struct archive *archive, void *data, const void 
 {
 	struct reader *reader = data;
 	long n = stream_read(reader->stream, ret_block, &reader->stream_err);
+	if (n > 0 && stream_bytes_out(reader->stream) > reader->headers_end)
+		n = err_set(&reader->stream_err, EFBIG, "the tarball '%s' has a file with more than 16 MiB of headers, after '%s'",
+			    reader->name, reader->last_path != NULL ? reader->last_path : "");
 	if (n < 0)
 		archive_set_error(archive, EIO, "read failed");
 	if (n > 0) {
@@ -77,6 +84,9 @@ static int tarball_failed(struct reader *reader, struct err *err)
 		return err_hint(err, "a source is a directory or a tarball (plain, gzip, zstd, xz or bzip2)");
 	}
 	const char *why = archive_error_string(reader->archive);
+	if (archive_errno(reader->archive) == ENOMEM)
+		return err_set(err, ENOMEM, "the tarball '%s' takes too much memory to read, after '%s'", reader->name,
+			       reader->last_path != NULL ? reader->last_path : "");
 	err_set(err, EBADMSG, "the tarball '%s' is truncated or damaged: %s%s%s%s", reader->name, why != NULL ? why : "unknown reason",
 		reader->last_path != NULL ? ", after '" : "", reader->last_path != NULL ? reader->last_path : "",
 		reader->last_path != NULL ? "'" : "");
@@ -119,6 +129,7 @@ static int tarball_open(const struct source_options *options, struct reader **re
 		free(reader);
 		return err_sys(err, ENOMEM, "cannot read '%s'", options->name);
 	}
+	reader->headers_end = UINT64_MAX;
 	struct stat st;
 	if (fstat(options->fd, &st) == 0 && S_ISREG(st.st_mode))
 		reader->file_bytes = (uint64_t)st.st_size;
@@ -206,7 +217,9 @@ static int tarball_next(struct reader *reader, struct source_entry *ret_entry, s
 	if (reader->entry != NULL && archive_read_data_skip(reader->archive) < ARCHIVE_OK)
 		return tarball_failed(reader, err);
 	uint64_t begin = (uint64_t)archive_filter_bytes(reader->archive, 0);
+	reader->headers_end = stream_bytes_out(reader->stream) + HEADERS_BYTES_MAX;
 	int r = archive_read_next_header(reader->archive, &reader->entry);
+	reader->headers_end = UINT64_MAX;
 	if (reader->stream_err.code != 0)
 		return tarball_failed(reader, err);
 	if (r == ARCHIVE_EOF)

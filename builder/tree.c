@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 
 enum { FIRST_BUCKETS = 1024, SYMLINK_HOPS_MAX = 40 };
-#define TREE_BYTES_MAX ((size_t)4 << 30)
+#define TREE_BYTES_MAX ((size_t)2 << 30)
 
 struct tree {
 	struct arena arena;
@@ -33,7 +33,7 @@ struct place {
 static int err_memory(struct err *err)
 {
 	err_set(err, ENOMEM, "the file tree does not fit in memory");
-	return err_hint(err, "a tree may take 4 GiB, about ten million files");
+	return err_hint(err, "about ten million files do");
 }
 
 static size_t bucket_of(const struct tree *tree, const struct node *parent, const char *name)

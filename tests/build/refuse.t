@@ -185,6 +185,15 @@ for packer in bzip2 zstd gzip; do
 done
 
 (
+	t "a map of holes without an end, of which a few kilobytes would take gigabytes of memory"
+	records="$(pax GNU.sparse.major 1; pax GNU.sparse.minor 0; pax GNU.sparse.name bomb; pax GNU.sparse.realsize 1000)"
+	{ entry x h "$records"; entry 0 bomb '' size=77777777777; echo 99999999; yes 0 | head -c 100000000; } | zstd -q -c >x.tar.zst
+	ulimit -d 1000000
+	refused x.tar.zst
+	expect_stderr "simg: error: the tarball 'x.tar.zst' has a file with more than 16 MiB of headers, after ''"
+)
+
+(
 	t "a large file of zeros that the user vouches for is built"
 	{ entry 0 zeros '' size=14000000000; head -c $((12 << 27)) /dev/zero; end_mark; } | zstd -q -c >x.tar.zst
 	refused x.tar.zst
@@ -353,6 +362,43 @@ for signal in INT TERM HUP; do
 		nothing_left
 	)
 done
+
+(
+	t "somebody else's image that came meanwhile is kept, where the kernel can tell and where it cannot"
+	denysys=$build/tests/denysys
+	for prefix in '' "$denysys renameat2 --" "$denysys renameat2,linkat --"; do
+		[ -z "$prefix" ] || [ -x "$denysys" ] && [ "$(id -u)" = 0 ] || continue
+		rm -f app.simg pipe
+		mkfifo pipe
+		# shellcheck disable=SC2086
+		$prefix simg build app.simg - <pipe 2>message &
+		exec 9>pipe
+		eventually sh -c 'ls -A | grep -q "^\.app\.simg\."'
+		echo theirs >app.simg
+		cat "$whole" >&9
+		exec 9>&-
+		code=0
+		wait $! || code=$?
+		expect_equal "$code" 1
+		expect_equal "$(head -n 1 message)" "simg: error: the image 'app.simg' came into being while it was built"
+		expect_equal "$(cat app.simg)" theirs
+		expect_equal "$(find . -name '.app*')" ""
+	done
+)
+
+(
+	t "an image is made where the kernel lacks renameat2 and statx"
+	need_root
+	denysys=$build/tests/denysys
+	[ -x "$denysys" ] || skip "tests/denysys is not built (it needs libseccomp)"
+	mkdir dir
+	for denied in renameat2 renameat2,linkat statx,renameat2,linkat; do
+		run "$denysys" $denied -- simg build $denied.simg dir
+		expect_status 0
+		expect_equal "$(head -c 4 $denied.simg)" hsqs
+	done
+	expect_equal "$(find . -name '.*simg*')" ""
+)
 
 # --- the command line ---
 
