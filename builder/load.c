@@ -84,6 +84,28 @@ static int device_take(const struct source_entry *entry, uint32_t *ret_device, s
 	return 0;
 }
 
+/* What only some types of file have. */
+static int type_take(const struct source_entry *entry, struct inode *inode, struct err *err)
+{
+	switch (entry->mode & S_IFMT) {
+	case S_IFDIR:
+	case S_IFREG:
+	case S_IFIFO:
+		return 0;
+	case S_IFLNK:
+		if (entry->target == NULL)
+			return err_set(err, EBADMSG, "the symlink '%s' has no target", entry->path);
+		inode->target = entry->target;
+		inode->mode = S_IFLNK | 0777; /* Linux knows no other */
+		return 0;
+	case S_IFCHR:
+	case S_IFBLK:
+		return device_take(entry, &inode->device, err);
+	default:
+		return err_set(err, ENOTSUP, "'%s' is of a type that SquashFS does not know (0%o)", entry->path, entry->mode & S_IFMT);
+	}
+}
+
 static int inode_take(struct load *load, const struct source_entry *entry, struct inode *inode, struct err *err)
 {
 	if (entry->uid < 0 || entry->uid > UINT32_MAX || entry->gid < 0 || entry->gid > UINT32_MAX)
@@ -95,28 +117,8 @@ static int inode_take(struct load *load, const struct source_entry *entry, struc
 		.gid = (uint32_t)entry->gid,
 		.mtime = time_take(load, entry),
 	};
-	switch (entry->mode & S_IFMT) {
-	case S_IFDIR:
-	case S_IFREG:
-	case S_IFIFO:
-		break;
-	case S_IFLNK:
-		if (entry->target == NULL)
-			return err_set(err, EBADMSG, "the symlink '%s' has no target", entry->path);
-		inode->target = entry->target;
-		inode->mode = S_IFLNK | 0777; /* Linux knows no other */
-		break;
-	case S_IFCHR:
-	case S_IFBLK: {
-		int r = device_take(entry, &inode->device, err);
-		if (r < 0)
-			return r;
-		break;
-	}
-	default:
-		return err_set(err, ENOTSUP, "'%s' is of a type that SquashFS does not know (0%o)", entry->path, entry->mode & S_IFMT);
-	}
-	return xattrs_take(load, entry, &inode->xattrs, err);
+	int r = type_take(entry, inode, err);
+	return r < 0 ? r : xattrs_take(load, entry, &inode->xattrs, err);
 }
 
 static int content_check(struct load *load, const struct source_entry *entry, struct err *err)
@@ -130,7 +132,8 @@ static int content_check(struct load *load, const struct source_entry *entry, st
 	return err_hint(err, "if that is right, allow more with --max-size SIZE");
 }
 
-static int piece_write(struct load *load, const struct source_entry *entry, const struct piece *piece, uint64_t *at, struct err *err)
+static int piece_write(struct load *load, const struct source_entry *entry, const struct piece *piece, uint64_t *at,
+		       struct err *err)
 {
 	if (piece->offset < *at || piece->offset > entry->bytes || piece->bytes > entry->bytes - piece->offset)
 		return err_set(err, EBADMSG, "the map of holes in '%s' is damaged", entry->path);
@@ -163,7 +166,8 @@ static int data_copy(struct load *load, const struct source *source, struct read
 }
 
 /* A second name. The pax format lets it carry the data once more: then that is the inode's data from here on. */
-static int link_take(struct load *load, const struct source *source, struct reader *reader, const struct source_entry *entry, struct err *err)
+static int link_take(struct load *load, const struct source *source, struct reader *reader, const struct source_entry *entry,
+		     struct err *err)
 {
 	struct node *node;
 	int r = tree_link(load->tree, entry->path, entry->target, &node, err);
@@ -174,7 +178,8 @@ static int link_take(struct load *load, const struct source *source, struct read
 	return data_copy(load, source, reader, entry, &node->inode->file, err);
 }
 
-static int entry_take(struct load *load, const struct source *source, struct reader *reader, const struct source_entry *entry, struct err *err)
+static int entry_take(struct load *load, const struct source *source, struct reader *reader, const struct source_entry *entry,
+		      struct err *err)
 {
 	if (entry->hard_link)
 		return link_take(load, source, reader, entry, err);

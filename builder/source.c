@@ -17,7 +17,8 @@
 static const struct source *const sources[] = { &source_directory, &source_tarball };
 enum { SOURCE_COUNT = sizeof(sources) / sizeof(sources[0]) };
 
-static const char SUPPORTED[] = "this version takes a directory or a tarball (plain, gzip, zstd, xz or bzip2; - for standard input)";
+static const char SUPPORTED[] =
+	"this version takes a directory or a tarball (plain, gzip, zstd, xz or bzip2; - for standard input)";
 
 /* Files that people give by mistake, or because another program takes them. */
 static const struct {

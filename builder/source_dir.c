@@ -220,7 +220,8 @@ static int xattr_add(struct reader *reader, const char *proc_path, const char *n
 		return errnum == ENODATA || errnum == ENOTSUP ? 0 : -errnum;
 	}
 	void *fitted = realloc(value, bytes > 0 ? (size_t)bytes : 1);
-	xattrs[reader->xattr_count++] = (struct xattr){ .name = name, .value = fitted != NULL ? fitted : value, .value_bytes = (size_t)bytes };
+	xattrs[reader->xattr_count++] =
+		(struct xattr){ .name = name, .value = fitted != NULL ? fitted : value, .value_bytes = (size_t)bytes };
 	return 0;
 }
 
@@ -325,6 +326,38 @@ static int hand_symlink(struct reader *reader, const char *name, struct err *err
 	return 0;
 }
 
+/* A second name of what was handed out before. Returns 0 if it is the first one. */
+static int hand_link(struct reader *reader, const struct stat *st, struct source_entry *entry, struct err *err)
+{
+	const char *first;
+	if (st->st_nlink < 2 || S_ISDIR(st->st_mode))
+		return 0;
+	int r = link_find(reader, st, &first);
+	if (r > 0)
+		*entry = (struct source_entry){ .path = reader->path, .target = first, .hard_link = true };
+	return r < 0 ? err_memory(err, reader) : r;
+}
+
+static int hand_inode(struct reader *reader, const char *name, struct stat *st, struct source_entry *entry, struct err *err)
+{
+	int r = 0;
+	if (S_ISDIR(st->st_mode))
+		r = hand_directory(reader, name, st, err);
+	else if (S_ISREG(st->st_mode))
+		r = hand_file(reader, name, st, err);
+	else if (S_ISLNK(st->st_mode))
+		r = hand_symlink(reader, name, err);
+	if (r < 0)
+		return r;
+	r = xattrs_read(reader, reader->level->fd, name);
+	if (r < 0)
+		return err_unreadable(err, -r, "extended attributes of", reader->path);
+	entry_fill(reader, st, entry);
+	if (S_ISLNK(st->st_mode))
+		entry->target = reader->target;
+	return 1;
+}
+
 /* Fills the entry for one name of the current directory. Returns 0 if there is nothing to hand out for it. */
 static int hand_name(struct reader *reader, const char *name, struct source_entry *entry, struct err *err)
 {
@@ -335,32 +368,8 @@ static int hand_name(struct reader *reader, const char *name, struct source_entr
 		return err_unreadable(err, errno, "file", reader->path);
 	if (is_output(reader, &st))
 		return 0;
-	if (st.st_nlink > 1 && !S_ISDIR(st.st_mode)) {
-		const char *first;
-		int r = link_find(reader, &st, &first);
-		if (r < 0)
-			return err_memory(err, reader);
-		if (r > 0) {
-			*entry = (struct source_entry){ .path = reader->path, .target = first, .hard_link = true };
-			return 1;
-		}
-	}
-	int r = 0;
-	if (S_ISDIR(st.st_mode))
-		r = hand_directory(reader, name, &st, err);
-	else if (S_ISREG(st.st_mode))
-		r = hand_file(reader, name, &st, err);
-	else if (S_ISLNK(st.st_mode))
-		r = hand_symlink(reader, name, err);
-	if (r < 0)
-		return r;
-	r = xattrs_read(reader, reader->level->fd, name);
-	if (r < 0)
-		return err_unreadable(err, -r, "extended attributes of", reader->path);
-	entry_fill(reader, &st, entry);
-	if (S_ISLNK(st.st_mode))
-		entry->target = reader->target;
-	return 1;
+	int r = hand_link(reader, &st, entry, err);
+	return r != 0 ? r : hand_inode(reader, name, &st, entry, err);
 }
 
 /* The root, as ".". */

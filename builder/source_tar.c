@@ -22,7 +22,7 @@
 
 enum {
 	END_BYTES = 1024,
-	HEADERS_BYTES_MAX = 16 * 1024 * 1024, /* of one entry: pax records, and the map of a sparse file, which libarchive holds in memory */
+	HEADERS_BYTES_MAX = 16 * 1024 * 1024, /* of one entry: libarchive holds them in memory, a sparse file's map among them */
 };
 static const char HARMLESS_WARNING[] = "can't be converted";
 

@@ -223,46 +223,52 @@ static int step(struct tree *tree, struct node **directory, const char *name, bo
 	return 0;
 }
 
+/* Cuts the first component off the rest of a path. */
+static int component_take(const char **rest, char name[NAME_BYTES_MAX + 1])
+{
+	size_t length = strcspn(*rest, "/");
+	if (length > NAME_BYTES_MAX)
+		return -ENAMETOOLONG;
+	memcpy(name, *rest, length);
+	name[length] = '\0';
+	*rest = skip_empty(*rest + length);
+	return 0;
+}
+
 /* Walks to the directory of a checked path. Returns a bare negative errno. */
 static int walk(struct tree *tree, const char *path, bool make, struct place *ret_place)
 {
 	autofree char *expanded = NULL;
 	const char *rest = skip_empty(path);
-	struct place place = { .directory = tree->root };
-	int hops = 0;
+	struct node *directory = tree->root;
+	char name[NAME_BYTES_MAX + 1] = "";
 
-	while (*rest != '\0') {
-		size_t length = strcspn(rest, "/");
-		if (length > NAME_BYTES_MAX)
-			return -ENAMETOOLONG;
-		memcpy(place.name, rest, length);
-		place.name[length] = '\0';
-		rest = skip_empty(rest + length);
-		if (strcmp(place.name, "..") == 0) {
-			if (place.directory->parent != NULL)
-				place.directory = place.directory->parent;
-			place.name[0] = '\0';
-			continue;
-		}
-		if (*rest == '\0')
-			break;
+	for (int hops = 0; *rest != '\0';) {
 		const char *target = NULL;
-		int r = step(tree, &place.directory, place.name, make, &target);
-		place.name[0] = '\0';
+		int r = component_take(&rest, name);
+		if (r == 0 && strcmp(name, "..") == 0)
+			directory = directory->parent != NULL ? directory->parent : directory;
+		else if (r == 0 && *rest == '\0')
+			break;
+		else if (r == 0)
+			r = step(tree, &directory, name, make, &target);
+		name[0] = '\0';
 		if (r < 0)
 			return r;
 		if (target == NULL)
 			continue;
-		char *joined = ++hops > SYMLINK_HOPS_MAX ? NULL : expand(target, rest);
+		if (++hops > SYMLINK_HOPS_MAX)
+			return -ELOOP;
+		char *joined = expand(target, rest);
 		if (joined == NULL)
-			return hops > SYMLINK_HOPS_MAX ? -ELOOP : -ENOMEM;
+			return -ENOMEM;
 		free(expanded);
 		expanded = joined;
 		rest = skip_empty(expanded);
-		if (target[0] == '/')
-			place.directory = tree->root;
+		directory = target[0] == '/' ? tree->root : directory;
 	}
-	*ret_place = place;
+	ret_place->directory = directory;
+	memcpy(ret_place->name, name, sizeof(name));
 	return 0;
 }
 
@@ -312,6 +318,17 @@ static struct node *node_claim(struct tree *tree, const struct place *place)
 	return node;
 }
 
+static struct inode *inode_copy(struct tree *tree, const struct inode *attributes)
+{
+	struct inode *inode = arena_alloc(&tree->arena, sizeof(*inode));
+	if (inode == NULL)
+		return NULL;
+	*inode = *attributes;
+	if (S_ISLNK(inode->mode))
+		inode->target = arena_strdup(&tree->arena, inode->target);
+	return S_ISLNK(inode->mode) && inode->target == NULL ? NULL : inode;
+}
+
 int tree_insert(struct tree *tree, const char *path, const struct inode *attributes, struct node **ret_node, struct err *err)
 {
 	struct place place;
@@ -333,13 +350,8 @@ int tree_insert(struct tree *tree, const char *path, const struct inode *attribu
 	if (place.name[0] == '\0')
 		return err_set(err, EINVAL, "the root of the tree, '%s', is no directory in the source", path);
 
-	struct inode *inode = arena_alloc(&tree->arena, sizeof(*inode));
-	if (inode == NULL)
-		return err_memory(err);
-	*inode = *attributes;
-	if (S_ISLNK(inode->mode) && (inode->target = arena_strdup(&tree->arena, inode->target)) == NULL)
-		return err_memory(err);
-	struct node *node = node_claim(tree, &place);
+	struct inode *inode = inode_copy(tree, attributes);
+	struct node *node = inode == NULL ? NULL : node_claim(tree, &place);
 	if (node == NULL)
 		return err_memory(err);
 	node->inode = inode;
