@@ -14,7 +14,7 @@ done
 AS_IF([test "x$enable_werror" = xyes], [WARN_CFLAGS="$WARN_CFLAGS -Werror"])
 
 SANITIZE_CFLAGS=
-AS_IF([test "x$enable_sanitizers" = xyes], [SANITIZE_CFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"])
+AS_IF([test "x$enable_sanitizers" = xyes], [SANITIZE_CFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -DSIMG_SANITIZED"])
 
 # _FORTIFY_SOURCE needs an optimising compiler, and it hides errors from the sanitizers.
 HARDEN_CPPFLAGS=

@@ -188,7 +188,6 @@ done
 	t "a map of holes without an end, of which a few kilobytes would take gigabytes of memory"
 	records="$(pax GNU.sparse.major 1; pax GNU.sparse.minor 0; pax GNU.sparse.name bomb; pax GNU.sparse.realsize 1000)"
 	{ entry x h "$records"; entry 0 bomb '' size=77777777777; echo 99999999; yes 0 | head -c 100000000; } | zstd -q -c >x.tar.zst
-	ulimit -d 1000000
 	refused x.tar.zst
 	expect_stderr "simg: error: the tarball 'x.tar.zst' has a file with more than 16 MiB of headers, after ''"
 )
