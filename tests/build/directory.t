@@ -158,7 +158,7 @@ need unsquashfs
 	ln random dir/
 	run script -qec 'TERM=xterm simg build app.simg dir' /dev/null
 	expect_status 0
-	expect_stdout_matches 'reading [0-9.]+ MiB, writing [0-9.]+ MiB, [0-9.]+ MiB/s'
+	expect_stdout_matches 'reading [0-9.]+ MiB, writing [0-9.]+ MiB, [0-9.]+ [MG]iB/s'
 	expect_stdout_matches "simg: note: 'app.simg': 286\\.[0-9] MiB, from 286\\.1 MiB in [0-9]+ files, [0-9.]+ s"
 	run script -qec 'TERM=xterm simg build --quiet -f app.simg dir' /dev/null
 	expect_status 0

@@ -107,7 +107,6 @@ same_by_kernel() {
 for options in '-c gzip -l 1' '-c lz4' '-c xz -b 64K' '-b 4K' '-b 1M -l 19'; do
 	(
 		t "a tarball with $options, read by unsquashfs"
-		# shellcheck disable=SC2086
 		run simg build --no-mount-points $options app.simg "$file_dir/pax.tar"
 		expect_status 0
 		same_by_unsquashfs app.simg

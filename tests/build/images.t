@@ -30,7 +30,6 @@ for compressor in gzip xz lz4 zstd lzo lzma; do
 		t "mksquashfs with $compressor and all kinds of options"
 		for tree in empty small many; do
 			for option in "${options[@]}"; do
-				# shellcheck disable=SC2086
 				mksquashfs "$trees/$tree" app.sqfs -comp $compressor $option -noappend -quiet -no-progress >/dev/null 2>&1 || continue
 				accepted "$trees/$tree"
 				tried=1
@@ -46,7 +45,6 @@ done
 	for tree in empty small many; do
 		tar -C "$trees/$tree" --xattrs -cf x.tar .
 		for option in '' -e -x '-c gzip' '-c xz' '-b 1048576'; do
-			# shellcheck disable=SC2086
 			tar2sqfs -q $option app.sqfs <x.tar 2>/dev/null
 			accepted "$trees/$tree"
 		done
@@ -57,7 +55,6 @@ done
 	t "simg build, with every compressor"
 	for tree in empty small many; do
 		for option in '' '-c gzip -l 1' '-c xz -l 1' '-c lz4' '-b 4K' '-b 1M'; do
-			# shellcheck disable=SC2086
 			simg build --no-mount-points $option app.sqfs "$trees/$tree"
 			accepted "$trees/$tree"
 		done

@@ -76,7 +76,7 @@ chmod -R a+rX "$file_dir"
 	expect_stdout_has "format      singularity 2.x, SquashFS at byte 31" "4 files" "entrypoint  /bin/solver"
 )
 
-le() { local value=$2 i; for ((i = 0; i < $1; i++)); do printf "\\x$(printf %02x $((value & 255)))"; value=$((value >> 8)); done; }
+le() { local value=$2 i; for ((i = 0; i < $1; i++)); do printf %b "\\x$(printf %02x $((value & 255)))"; value=$((value >> 8)); done; }
 
 # A SIF header, a descriptor of something else, one of the partition, and the partition at byte 4096.
 make_sif() {
@@ -91,8 +91,9 @@ make_sif() {
 		le 4 $((0x4001)); printf '\1'; head -c $((585 - 5)) /dev/zero
 		le 4 $((0x4004)); printf '\1'; head -c 12 /dev/zero; le 8 "$offset"; le 8 "$(stat -c %s "$app")"
 		head -c $((201 - 33)) /dev/zero; le 4 "$fstype"; le 4 2; head -c $((585 - 209)) /dev/zero
-	} >head
-	{ cat head; head -c $((4096 - $(stat -c %s head))) /dev/zero; cat "$app"; } >app.sif
+	} >app.sif
+	truncate -s 4096 app.sif
+	cat "$app" >>app.sif
 }
 
 (
@@ -181,7 +182,7 @@ make_sif() {
 	for i in $(seq 100); do
 		cp "$app" bad.simg
 		at=$((i <= 30 ? RANDOM % 96 : size - 4096 + (RANDOM * 32768 + RANDOM) % 4096))
-		printf "\\x$(printf %02x $((RANDOM % 256)))" | dd of=bad.simg bs=1 seek=$at conv=notrunc status=none
+		printf %b "\\x$(printf %02x $((RANDOM % 256)))" | dd of=bad.simg bs=1 seek=$at conv=notrunc status=none
 		status=0
 		# A damaged length can ask for more memory than there is: an error, also under the sanitizer.
 		ASAN_OPTIONS=allocator_may_return_null=1 timeout 20 simg inspect --json bad.simg >"$stdout" 2>"$stderr" || status=$?

@@ -137,8 +137,7 @@ for packer in gzip zstd xz bzip2; do
 			cp x.tar flip.tar
 			at=$(($(stat -c %s x.tar) - from_end))
 			byte=$(od -An -tu1 -j $at -N 1 x.tar)
-			# shellcheck disable=SC2059
-			printf "\\x$(printf %x $((byte ^ 16)))" | dd of=flip.tar bs=1 seek=$at conv=notrunc status=none
+			printf %b "\\x$(printf %x $((byte ^ 16)))" | dd of=flip.tar bs=1 seek=$at conv=notrunc status=none
 			refused flip.tar
 			expect_stderr_has "'flip.tar' is truncated or damaged: "
 		done
@@ -176,7 +175,6 @@ for packer in bzip2 zstd gzip; do
 		entry 0 bomb '' size=10000000000 >header # 1 GiB each
 		head -c $((1 << 26)) /dev/zero | $packer -c >zeros
 		$packer -c <header >bomb
-		# shellcheck disable=SC2034
 		for i in $(seq 16); do cat zeros; done >>bomb
 		for i in $(seq 8); do cat bomb; done >bombs
 		refused bombs
@@ -300,18 +298,15 @@ refuse_source "a text file" notes "'notes' is not a tarball" "a source is a dire
 	ln -s dir/file dangling
 	mkfifo fifo
 	for force in '' --force; do
-		# shellcheck disable=SC2086
-		run simg build $force target dir
+			run simg build $force target dir
 		expect_status 1
 		expect_stderr_has "the image 'target' would replace a directory" "simg build target/app.simg SOURCE"
 		for link in link dangling; do
-			# shellcheck disable=SC2086
-			run simg build $force $link dir
+					run simg build $force $link dir
 			expect_status 1
 			expect_stderr_has "the image '$link' would replace a symlink"
 		done
-		# shellcheck disable=SC2086
-		run simg build $force fifo dir
+			run simg build $force fifo dir
 		expect_status 1
 		expect_stderr_has "the image 'fifo' would replace something that is no regular file"
 	done
@@ -366,11 +361,10 @@ done
 	t "somebody else's image that came meanwhile is kept, where the kernel can tell and where it cannot"
 	denysys=$build/tests/denysys
 	for prefix in '' "$denysys renameat2 --" "$denysys renameat2,linkat --"; do
-		[ -z "$prefix" ] || [ -x "$denysys" ] && [ "$(id -u)" = 0 ] || continue
+		if [ -n "$prefix" ] && { [ ! -x "$denysys" ] || [ "$(id -u)" != 0 ]; }; then continue; fi
 		rm -f app.simg pipe
 		mkfifo pipe
-		# shellcheck disable=SC2086
-		$prefix simg build app.simg - <pipe 2>message &
+			$prefix simg build app.simg - <pipe 2>message &
 		exec 9>pipe
 		eventually sh -c 'ls -A | grep -q "^\.app\.simg\."'
 		echo theirs >app.simg
