@@ -153,6 +153,8 @@ run() {
 	printf -- '--- %s\n' "$*"
 	status=0
 	"$@" >"$stdout" 2>"$stderr" || status=$?
+	# Slurm's own words when the last job of the case before is not quite over.
+	sed -i -E '/^(srun|salloc): job [0-9]+ (queued and waiting for resources|has been allocated resources)$/d' "$stderr"
 	echo "status $status"
 	sed 's/^/stdout: /' "$stdout"
 	sed 's/^/stderr: /' "$stderr"
