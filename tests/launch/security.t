@@ -60,7 +60,7 @@ zeros=0000000000000000
 	grep -E '^(Uid|Gid|Groups)' "$stdout" >bare
 	status_of srun -N2 -n2 --container="$app"
 	expect_equal "$(grep -E '^(Uid|Gid|Groups)' "$stdout")" "$(cat bare)"
-	expect_equal "$(grep -c "^Uid:[[:space:]]*$id[[:space:]]*$id[[:space:]]*$id[[:space:]]*$id" bare)" 2
+	expect_equal "$(grep -c "^Uid:[[:space:]]*${id}[[:space:]]*${id}[[:space:]]*${id}[[:space:]]*${id}" bare)" 2
 )
 (
 	t "a batch script in a container has no capability either"
@@ -294,7 +294,7 @@ zeros=0000000000000000
 	run cat "/proc/$planner/status"
 	no_capabilities "$stdout"
 	expect_stdout_matches '^NoNewPrivs:[[:space:]]*1$'
-	expect_stdout_matches "^Uid:[[:space:]]*$id[[:space:]]*$id[[:space:]]*$id[[:space:]]*$id"
+	expect_stdout_matches "^Uid:[[:space:]]*${id}[[:space:]]*${id}[[:space:]]*${id}[[:space:]]*${id}"
 	expect_equal "$(grep ^Groups "/proc/$planner/status")" "$(as_user grep ^Groups /proc/self/status)"
 	as_user sleep 20 &
 	own=$!
