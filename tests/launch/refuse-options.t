@@ -86,10 +86,15 @@ done <<'NAMES'
 1A=b|1A=b
 =b|=b
 A B=c|A B=c
-A=b,,C=d|
 A=b,C-D=e|C-D=e
 A=b,$(touch ran)|$(touch ran)
 NAMES
+
+(
+	t "an empty item in --container-env is refused"
+	refused_at_submit --container="$app" --container-env=A=b,,C=d
+	expect_stderr_has "--container-env: an item is empty: is there a stray comma?"
+)
 
 # --- heterogeneous jobs ---
 

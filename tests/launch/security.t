@@ -321,13 +321,10 @@ zeros=0000000000000000
 	mkdir -m 0755 data
 	user_runs srun --container="$app" --container-mounts="$PWD/data:/mnt" true
 	expect_status 0
-	cat traces/* >trace
-	planner=$(sed -n 's/^\([0-9]*\) *setresuid('"$id"',.*/\1/p' trace | head -n 1)
-	[ -n "$planner" ]
+	planner=$(grep -l "^setresuid($id," traces/*)
 	# What the planner opens counts for nothing after it has become the user; O_PATH gives a name and no content.
-	grep -E "^$planner " trace | sed '1,/setresuid/d' >user
-	grep -E "^$(sed -n '1s/ .*//p' trace) " trace | grep -v -e O_PATH -e resumed >root # the helper's own; the planner has a thread
-	grep -E "^$planner " trace | sed '/setresuid/,$d' >>root
+	sed '1,/^setresuid/d' "$planner" >user
+	{ grep -v O_PATH "$(grep -l ^execve traces/*)"; sed '/^setresuid/,$d' "$planner"; } >root # not the planner's thread
 	text_has user "the planner's trace" "$app" "$PWD/data"
 	text_matches user "the planner's trace" '= [0-9]+</top/root/etc/passwd>'
 	text_lacks root "root's trace" "$app" "$PWD/data" /top/root

@@ -47,12 +47,13 @@ pack() { rm -f "$2"; mksquashfs "$1" "$2" -comp gzip -Xcompression-level 1 -noap
 
 user_file() { chown "$user:" "$@"; }
 
-# trace_helper CLUSTER DIR CALLS: from now on the helper of a cluster of the file's own runs under strace, one file in DIR a launch.
+# trace_helper CLUSTER DIR CALLS: from now on the helper of a cluster of the file's own runs under strace. DIR gets files named
+# LAUNCH.PROCESS; the planner's are those with setresuid.
 trace_helper() {
 	local helper=$1/libexec/simg-helper
 	mkdir -m 0700 "$2"
 	[ -e "$helper.real" ] || mv "$helper" "$helper.real"
-	printf '#!/bin/sh\nexec %s -f -qq -yy -o %s/$$ -e trace=%s %s.real\n' "$(type -P strace)" "$2" "$3" "$helper" >"$helper"
+	printf '#!/bin/sh\nexec %s -ff -qq -yy -o %s/$$ -e trace=%s %s.real\n' "$(type -P strace)" "$2" "$3" "$helper" >"$helper"
 	chmod 0755 "$helper"
 }
 
