@@ -153,13 +153,14 @@ need unsquashfs
 (
 	t "a terminal shows progress and a summary, --quiet neither"
 	need script
-	head -c 300000000 /dev/urandom >random
 	mkdir dir
-	ln random dir/
-	run script -qec 'TERM=xterm simg build app.simg dir' /dev/null
+	head -c 30000000 /dev/urandom >dir/random
+	tar cf dir.tar dir
+	# in two parts, so that there is something to show before it is over
+	run script -qec '{ head -c 20000000; sleep 1; cat; } <dir.tar | TERM=xterm simg build app.simg -' /dev/null
 	expect_status 0
 	expect_stdout_matches 'reading [0-9.]+ MiB, writing [0-9.]+ MiB, [0-9.]+ [MG]iB/s'
-	expect_stdout_matches "simg: note: 'app.simg': 286\\.[0-9] MiB, from 286\\.1 MiB in [0-9]+ files, [0-9.]+ s"
+	expect_stdout_matches "simg: note: 'app.simg': 28\\.[0-9] MiB, from 28\\.6 MiB in [0-9]+ files, [0-9.]+ s"
 	run script -qec 'TERM=xterm simg build --quiet -f app.simg dir' /dev/null
 	expect_status 0
 	expect_stdout ""
