@@ -201,25 +201,34 @@ static bool anchor_needs_overlay(const struct plan *plan, size_t index)
 	return true;
 }
 
+/* A file system of tmp_size in a place of its own, which nobody else has seen. Returns its root. */
+static int make_tmpfs(struct executor *executor, const char *kind, const char *mode, struct err *err)
+{
+	char name[32], options[64];
+	snprintf(name, sizeof(name), "%s%u", kind, executor->made);
+	autoclose int place = make_numbered_dir(executor, kind, err);
+	if (place < 0)
+		return place;
+	snprintf(options, sizeof(options), "mode=%s,size=%s", mode, executor->conf->tmp_size);
+	int r = mount_new("tmpfs", "simg", place, 0, options, err);
+	if (r < 0)
+		return r;
+	int fd = open_dir(executor->top_fd, name);
+	return fd < 0 ? err_sys(err, -fd, "cannot open a tmpfs of the new root") : fd;
+}
+
 /* A throw-away layer over the whole image; the mount points go into it. */
 static int overlay_writable(struct executor *executor, const struct plan *plan, struct err *err)
 {
 	char options[160];
-	autoclose int place = make_numbered_dir(executor, "writable", err);
-	if (place < 0)
-		return place;
-	snprintf(options, sizeof(options), "mode=0755,size=%s", executor->conf->tmp_size);
-	int r = mount_new("tmpfs", "simg", place, 0, options, err);
-	char name[32];
-	snprintf(name, sizeof(name), "writable%u", executor->made - 1);
-	autoclose int layer = r < 0 ? r : open_dir(executor->top_fd, name);
+	autoclose int layer = make_tmpfs(executor, "writable", "0755", err);
 	if (layer < 0)
-		return r < 0 ? err_prefix(err, "--container-writable") : err_sys(err, -layer, "cannot open the writable layer");
+		return err_prefix(err, "--container-writable");
 	autoclose int upper = make_dir(layer, "upper", err);
 	autoclose int work = upper < 0 ? upper : make_dir(layer, "work", err);
 	if (work < 0)
 		return work;
-	r = make_points(upper, executor->image_fd, plan, "/", err);
+	int r = make_points(upper, executor->image_fd, plan, "/", err);
 	if (r < 0)
 		return r;
 	snprintf(options, sizeof(options), "redirect_dir=nofollow,lowerdir=/proc/self/fd/%d,upperdir=/proc/self/fd/%d,workdir=/proc/self/fd/%d",
@@ -276,9 +285,22 @@ static unsigned bind_flags(const struct plan_mount *mount)
 	return flags | MOUNT_NOSUID | MOUNT_NODEV;
 }
 
+/* Remembered, because it is ours to make mount points in. Mounted in our own place first and then bound: looking the target up again to
+ * see what was mounted could lead elsewhere by now, if it goes through a symlink that the user can change. */
+static int mount_private_tmp(struct executor *executor, int dst_fd, struct err *err)
+{
+	struct stat st;
+	autoclose int fd = make_tmpfs(executor, "tmp", "1777", err);
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return err_sys(err, errno, "cannot stat a private tmpfs");
+	executor->private_tmp[executor->private_tmp[0] != 0] = st.st_dev;
+	return mount_bind(fd, dst_fd, MOUNT_NOSUID | MOUNT_NODEV, executor->cover_fd, err);
+}
+
 static int mount_at(struct executor *executor, const struct plan_mount *mount, int dst_fd, struct err *err)
 {
-	char options[64];
 	switch (mount->kind) {
 	case PLAN_BIND:
 		return mount_bind(mount->fd, dst_fd, bind_flags(mount), executor->cover_fd, err);
@@ -287,8 +309,7 @@ static int mount_at(struct executor *executor, const struct plan_mount *mount, i
 		return file < 0 ? file : mount_bind(file, dst_fd, MOUNT_READ_ONLY | MOUNT_NOSUID | MOUNT_NODEV, executor->cover_fd, err);
 	}
 	case PLAN_TMPFS:
-		snprintf(options, sizeof(options), "mode=1777,size=%s", executor->conf->tmp_size);
-		return mount_new("tmpfs", "simg", dst_fd, 0, options, err);
+		return mount_private_tmp(executor, dst_fd, err);
 	}
 	return err_set(err, EBADMSG, "unknown kind of mount");
 }
@@ -299,16 +320,6 @@ static int look_up(const struct executor *executor, const char *target, struct p
 	int r = path_resolve(executor->root_fd, target, ret_place, err);
 	privilege_lookup_as_root();
 	return r;
-}
-
-/* Remembers a private /tmp, which is ours to make mount points in: nobody else has seen it yet. */
-static void remember_private_tmp(struct executor *executor, const char *target)
-{
-	autoplace struct path_place place = PATH_PLACE_INIT;
-	struct stat st;
-	if (look_up(executor, target, &place, NULL) < 0 || fstat(place.fd, &st) < 0)
-		return;
-	executor->private_tmp[executor->private_tmp[0] != 0] = st.st_dev;
 }
 
 static bool is_private_tmp(const struct executor *executor, int fd)
@@ -352,8 +363,6 @@ static int carry_out_mount(struct executor *executor, const struct policy *polic
 		return err_set(err, ENOTDIR, "%s: cannot mount '%s' on '%s': one is a directory and the other is not", mount->rule, mount->source,
 			       mount->target);
 	r = mount_at(executor, mount, place.fd, err);
-	if (r == 0 && mount->kind == PLAN_TMPFS)
-		remember_private_tmp(executor, mount->target);
 	return r < 0 ? err_prefix(err, "%s: cannot mount '%s' on '%s'", mount->rule, mount->source, mount->target) : 0;
 }
 
