@@ -90,6 +90,22 @@ static int refuse_components(unsigned component_count, struct err *err)
 	return err_hint(err, "run the components as separate jobs or steps");
 }
 
+/* The options of the command that loads us, and what asks whether one is set. In the commands of Slurm, but not in its public headers; weak,
+ * because the plugin also loads into programs that have neither. Source: Slurm, src/common/slurm_opt.h */
+struct slurm_options;
+extern struct slurm_options slurm_command_options __asm__("opt") __attribute__((weak));
+extern bool slurm_option_isset(struct slurm_options *options, const char *name) __attribute__((weak));
+
+/* The environment of such a job is that file and nothing else, whatever --export says: the request would not reach the node, and the
+ * script would run on the host. */
+static int refuse_export_file(struct err *err)
+{
+	if (&slurm_command_options == NULL || slurm_option_isset == NULL || !slurm_option_isset(&slurm_command_options, "export-file"))
+		return 0;
+	err_set(err, ENOTSUP, "--export-file keeps the container's options from the job");
+	return err_hint(err, "read the file in the script, or start the steps in the script with srun --container");
+}
+
 static int finish(struct options *options, int arg_count, char *const *args, struct err *err)
 {
 	static unsigned component_count;
@@ -105,6 +121,8 @@ static int finish(struct options *options, int arg_count, char *const *args, str
 	if (!options_want_container(options))
 		return options_export(&none, err); /* nor do the steps of a job without a container inherit one */
 	r = refuse_components(component_count, err);
+	if (r == 0)
+		r = refuse_export_file(err);
 	if (r == 0)
 		r = options_check(options, err);
 	if (r < 0)

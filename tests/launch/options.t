@@ -257,6 +257,28 @@ END
 	expect_stdout $'first\nfirst'
 )
 (
+	t "sbatch --export-file, with which no option reaches the nodes, is refused for a job in a container"
+	printf 'ONE=1\0' >variables
+	# shellcheck disable=SC2086
+	user_runs sbatch --export-file="$PWD/variables" $first --wrap "touch $PWD/ran"
+	expect_status 1
+	expect_stderr_has "sbatch: error: simg: --export-file keeps the container's options from the job"
+	cat >job <<END
+#!/bin/sh
+#SBATCH --export-file=$PWD/variables
+touch $PWD/ran
+END
+	user_runs SLURM_CONTAINER="$file_dir/first" sbatch job
+	expect_status 1
+	expect_stderr_has "sbatch: error: simg: --export-file keeps the container's options from the job"
+	[ ! -e ran ]
+	cd "/home/$user"
+	cleanup rm -f "/home/$user/out"
+	batch_runs --export-file="$case_dir/variables" --wrap 'echo $ONE'
+	expect_status 0
+	expect_stdout 1
+)
+(
 	t "srun, sbatch and salloc list the options in their help, in lines of at most 80 columns"
 	for command in srun sbatch salloc; do
 		user_runs $command --help
