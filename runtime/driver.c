@@ -33,7 +33,7 @@ enum { ATTACH_TRIES = 64 };
 
 /* What a loop device must say of itself to be this image's. The name field, which the kernel only stores, holds a tag of size and
  * times: a file that was overwritten in place is another image, and must not share pages with the old one. */
-static int describe(int image_fd, const struct image *image, struct loop_info64 *info, struct err *err)
+static int describe(int image_fd, const struct image *image, struct loop_info64 *info, uint64_t *ret_sectors, struct err *err)
 {
 	struct stat st;
 	if (fstat(image_fd, &st) < 0)
@@ -50,6 +50,7 @@ static int describe(int image_fd, const struct image *image, struct loop_info64 
 		.lo_flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR,
 	};
 	snprintf((char *)info->lo_file_name, LO_NAME_SIZE, "simg:%016" PRIx64, hash);
+	*ret_sectors = ((uint64_t)st.st_size - image->offset_bytes) / 512;
 	return 0;
 }
 
@@ -66,18 +67,27 @@ static int open_loop(int number, char path[static 32])
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-/* Open means in use: a device found here can't go away before the descriptor is closed. -1 if there is none. */
-static int find_loop(const struct loop_info64 *wanted, char path[static 32])
+/* 512-byte sectors of a device, 0 if nothing is attached to it. From sysfs, which asks no file system. */
+static uint64_t loop_sectors(const char *name)
+{
+	char path[64];
+	uint64_t sectors = 0;
+	snprintf(path, sizeof(path), "/sys/block/%.32s/size", name);
+	autofclose FILE *file = fopen(path, "re");
+	return file != NULL && fscanf(file, "%" SCNu64, &sectors) == 1 ? sectors : 0;
+}
+
+/* Open means in use: a device found here can't go away before the descriptor is closed. -1 if there is none.
+ *
+ * The status of a device asks the file system that its file is on, and hangs with it: those of another size are passed over first, or one
+ * dead file server with an image in use would stop the launches from all others. */
+static int find_loop(const struct loop_info64 *wanted, uint64_t sectors, char path[static 32])
 {
 	autoclosedir DIR *dir = opendir("/sys/block");
 	const struct dirent *entry;
 	while (dir != NULL && (entry = readdir(dir)) != NULL) {
 		int number;
-		char bound[64];
-		if (sscanf(entry->d_name, "loop%d", &number) != 1)
-			continue;
-		snprintf(bound, sizeof(bound), "/sys/block/loop%d/loop", number);
-		if (access(bound, F_OK) < 0) /* only devices in use have it */
+		if (sscanf(entry->d_name, "loop%d", &number) != 1 || loop_sectors(entry->d_name) != sectors)
 			continue;
 		struct loop_info64 info;
 		autoclose int fd = open_loop(number, path);
@@ -139,7 +149,8 @@ static int attach_loop(int control_fd, int image_fd, const struct loop_info64 *i
 static int take_loop(int image_fd, const struct image *image, char path[static 32], bool *ret_fresh, struct err *err)
 {
 	struct loop_info64 info;
-	int r = describe(image_fd, image, &info, err);
+	uint64_t sectors = 0;
+	int r = describe(image_fd, image, &info, &sectors, err);
 	if (r < 0)
 		return r;
 	autoclose int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
@@ -148,7 +159,7 @@ static int take_loop(int image_fd, const struct image *image, char path[static 3
 	/* So that of many launches at once one attaches and the others find it. Only root can open this device, so nobody else can
 	 * hold the lock; without it (it failed) two devices would read the file, which costs memory and nothing else. */
 	flock(control, LOCK_EX);
-	int loop = find_loop(&info, path);
+	int loop = find_loop(&info, sectors, path);
 	*ret_fresh = loop < 0;
 	return loop >= 0 ? loop : attach_loop(control, image_fd, &info, path, err);
 }
