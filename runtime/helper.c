@@ -27,7 +27,8 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-enum { FIRST_UNKNOWN_FD = LAUNCH_REPLY_FD + 1 };
+/* OVERTIME_S: how much longer than its task the helper waits before it gives up by itself. */
+enum { FIRST_UNKNOWN_FD = LAUNCH_REPLY_FD + 1, OVERTIME_S = 2 };
 
 /* Closes all descriptors from `first` on but `kept`. */
 static void close_fds(int first, int kept)
@@ -132,6 +133,9 @@ static int launch(const struct launch_request *request, struct plan *plan, struc
 	struct executor executor = EXECUTOR_INIT;
 	autoconf struct conf conf = { 0 };
 	int r = conf_load(&conf, (int)request->conf_args.count, request->conf_args.items, err);
+	/* A task that Slurm has just made the user's can die without being allowed to end us, and the user may have seen to it that the
+	 * planner never answers: SIGALRM ends the process then, and the planner with it. */
+	alarm(r == 0 ? conf.helper_timeout_s + OVERTIME_S : 0);
 	if (r == 0)
 		r = privilege_take_groups(request->gids, request->gid_count, err);
 	if (r == 0)
