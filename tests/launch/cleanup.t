@@ -72,6 +72,9 @@ run_job() {
 	expect_status 0
 	job=$(cat "$stdout")
 	cleanup quietly scancel --full --signal=KILL "$job"
+	cleanup cat "$PWD/out"
+	cleanup sinfo -N -o '%N %T %E'
+	cleanup squeue -o '%i %T %r'
 	eventually begun
 	expect_equal "$(loops | wc -l)" 1
 }

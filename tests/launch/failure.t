@@ -101,6 +101,13 @@ preload() {
 	eventually no_loop "$app"
 )
 (
+	t "a helper whose task is gone, and whose planner never answers, ends by itself"
+	preload "getpwuid_r()" 'for (;;) pause();'
+	# The plugin sees this script end; the helper, another process, is nobody's child when it begins.
+	helper_fails "(sleep 0.3; LD_PRELOAD=$case_dir/preload.so exec $helper.real) & exit 0" "simg: n1: simg-helper did not finish within 2 s"
+	eventually no_loop "$app"
+)
+(
 	t "a planner that crashes is told from one that refuses"
 	preload "getpwuid_r()" 'abort();'
 	helper_fails "LD_PRELOAD=$case_dir/preload.so exec $helper.real" "simg: n1: the planner process died (hint: the node's log may tell why; a planner that crashes is a bug)"

@@ -279,7 +279,7 @@ zeros=0000000000000000
 	[ ! -e loaded ]
 )
 (
-	t "the planner is the user through and through, and the user cannot get at it"
+	t "the planner is the user through and through, and the user can get at neither it nor the task that waits"
 	cleanup cp -p "$helper.good" "$helper"
 	printf '#include <unistd.h>\nint getpwuid_r() { for (int i = 0; i < 100; i++) usleep(100000); return 1; }\n' >preload.c
 	gcc -shared -fPIC -w -o "$PWD/preload.so" preload.c
@@ -309,6 +309,16 @@ zeros=0000000000000000
 	user_runs ls "/proc/$planner/fd"
 	expect_status 2
 	user_runs strace -qq -p "$planner" -o /dev/null
+	expect_stderr_has "Operation not permitted"
+	# The task's process waits for the helper as the user, with the capabilities that it is to enter with.
+	task=$(pgrep -u "$user" -x slurmstepd | head -n 1)
+	[ -n "$task" ]
+	expect_equal "$(sed -n 's/^CapPrm:[[:space:]]*//p' "/proc/$task/status" | tr -d 0)" "$(sed -n 's/^CapPrm:[[:space:]]*//p' /proc/self/status | tr -d 0)"
+	for what in mem environ maps root/ cwd/; do
+		user_runs head -c 1 "/proc/$task/$what"
+		expect_status 1
+	done
+	user_runs strace -qq -p "$task" -o /dev/null
 	expect_stderr_has "Operation not permitted"
 	kill "$own"
 )
