@@ -484,7 +484,9 @@ int planner_ask_image(int socket, struct image *ret_image, struct err *err)
 	ret_image->super.compressor = (uint16_t)wire_get_u64(&packet);
 	struct stat st;
 	bool directory = ret_image->format == IMAGE_DIRECTORY;
-	if (!wire_done(&packet) || fd < 0 || fstat(fd, &st) < 0 || (directory ? !S_ISDIR(st.st_mode) : !S_ISREG(st.st_mode)))
+	bool good = wire_done(&packet) && fd >= 0 && fstat(fd, &st) == 0 && (directory ? S_ISDIR(st.st_mode) : S_ISREG(st.st_mode));
+	/* A loop device reads its file without asking whether the descriptor was opened for that. */
+	if (!good || (fcntl(fd, F_GETFL) & O_ACCMODE) == O_WRONLY)
 		return err_set(err, EBADMSG, "the planner sent a bad image");
 	return steal_fd(&fd);
 }
