@@ -329,14 +329,21 @@ static bool is_private_tmp(const struct executor *executor, int fd)
 }
 
 /* The target does not exist as things are mounted by now. */
-static int add_target(const struct executor *executor, const struct plan_mount *mount, struct path_place *place, struct err *err)
+static int add_target(const struct executor *executor, const struct policy *policy, const struct plan_mount *mount,
+		      struct path_place *place, struct err *err)
 {
+	autofree char *resolved = NULL;
+	if (asprintf(&resolved, "%s/%s", strcmp(place->real, "/") == 0 ? "" : place->real, place->missing) < 0)
+		return err_sys(err, ENOMEM, "cannot make mount points");
+	int r = policy_check_target(policy, mount, resolved, err);
+	if (r < 0)
+		return r;
 	if (!is_private_tmp(executor, place->fd)) {
 		err_set(err, ENOENT, "%s: cannot mount on '%s': '%s' is mounted from the host and has no '%s'", mount->rule, mount->target,
 			place->real, place->missing);
 		return err_hint(err, "make the directory on the host, or choose another target");
 	}
-	int r = make_point(dup(place->fd), -1, place->missing, mount->directory);
+	r = make_point(dup(place->fd), -1, place->missing, mount->directory);
 	if (r < 0)
 		return err_sys(err, -r, "%s: cannot make the mount point '%s'", mount->rule, mount->target);
 	path_place_free(place);
@@ -351,7 +358,7 @@ static int carry_out_mount(struct executor *executor, const struct policy *polic
 	if (r < 0)
 		return err_prefix(err, "%s", mount->rule);
 	if (place.missing[0] != '\0')
-		r = add_target(executor, mount, &place, err);
+		r = add_target(executor, policy, mount, &place, err);
 	if (r < 0)
 		return r;
 	r = policy_check_target(policy, mount, place.real, err);

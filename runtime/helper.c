@@ -31,17 +31,29 @@
 enum { FIRST_UNKNOWN_FD = LAUNCH_REPLY_FD + 1, OVERTIME_S = 2 };
 
 /* Closes all descriptors from `first` on but `kept`. */
-static void close_fds(int first, int kept)
+static int close_fds(int first, int kept)
 {
 	DIR *dir = opendir("/proc/self/fd");
 	const struct dirent *entry;
-	while (dir != NULL && (entry = readdir(dir)) != NULL) {
+	if (dir == NULL)
+		return -errno;
+	while ((entry = readdir(dir)) != NULL) {
 		int fd = atoi(entry->d_name);
 		if (fd >= first && fd != kept && fd != dirfd(dir))
 			close(fd);
 	}
-	if (dir != NULL)
-		closedir(dir);
+	closedir(dir);
+	return 0;
+}
+
+/* Standard input, output and error are slurmstepd's, and may be its log. */
+static int replace_stdio(void)
+{
+	autoclose int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	for (int fd = 0; fd <= 2; fd++)
+		if (null < 0 || dup2(null, fd) < 0)
+			return -errno;
+	return 0;
 }
 
 /* A clean process, whatever slurmstepd's was: no environment, default signals, enough descriptors for a plan. */
@@ -89,8 +101,7 @@ static int start_planner(const struct launch_request *request, const struct conf
 	pid_t parent = getpid(), pid = fork();
 	if (pid == 0) {
 		/* What root opened is not the user's, who could name it in a bind as /proc/self/fd/N. */
-		close_fds(LAUNCH_REQUEST_FD, sockets[1]);
-		if (privilege_die_with_parent(parent, NULL) < 0)
+		if (replace_stdio() < 0 || close_fds(LAUNCH_REQUEST_FD, sockets[1]) < 0 || privilege_die_with_parent(parent, NULL) < 0)
 			_exit(EXIT_FAILURE);
 		planner_run(sockets[1], request, conf);
 	}

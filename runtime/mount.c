@@ -7,6 +7,7 @@
 #include "lib/cleanup.h"
 #include "lib/err.h"
 #include "lib/fd.h"
+#include "lib/path.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -137,8 +138,11 @@ static int remount_tree(const char *point, unsigned flags, int cover_fd)
 				return -E2BIG;
 			if (below)
 				ids[count++] = info.id;
-			autoclose int fd = openat(cover_fd, info.point + 1, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-			r = fd < 0 ? -errno : remount(fd, flags);
+			/* A mount lies in the user's own directories, maybe, who could put a link in its way. */
+			autoplace struct path_place place = PATH_PLACE_INIT;
+			r = path_resolve(cover_fd, info.point, &place, NULL);
+			if (r == 0)
+				r = place.missing[0] == '\0' && strcmp(place.real, info.point) == 0 ? remount(place.fd, flags) : -ENOENT;
 		}
 		if (count == 0)
 			return -EINVAL;

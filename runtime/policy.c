@@ -76,11 +76,12 @@ int policy_check_target(const struct policy *policy, const struct plan_mount *mo
 {
 	if (strcmp(resolved, "/") == 0)
 		return err_set(err, EPERM, "%s: nothing can be mounted on '/': that is the image", mount->rule);
-	if (mount->origin != PLAN_USER)
-		return 0;
-	for (size_t i = 0; i < COUNT(system_dirs); i++)
+	/* An image's /tmp that is a link must not put a private one there, either. */
+	for (size_t i = 0; (mount->origin == PLAN_USER || mount->kind == PLAN_TMPFS) && i < COUNT(system_dirs); i++)
 		if (touches(resolved, system_dirs[i]))
 			return refuse(mount, resolved, "it belongs to the system", err);
+	if (mount->origin != PLAN_USER)
+		return 0;
 	for (size_t i = 0; i < policy->loaders.count; i++)
 		if (touches(resolved, policy->loaders.items[i]))
 			return refuse(mount, resolved, "it would cover the dynamic loader", err);
