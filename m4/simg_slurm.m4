@@ -10,7 +10,8 @@ AS_IF([test "x$with_slurm" != xno], [
     simg_saved_cppflags=$CPPFLAGS
     CPPFLAGS="$CPPFLAGS $SLURM_CPPFLAGS"
     AC_CHECK_HEADER([slurm/spank.h], [
-        AC_COMPUTE_INT([simg_slurm_number], [SLURM_VERSION_NUMBER], [#include <slurm/slurm_version.h>])
+        AC_COMPUTE_INT([simg_slurm_number], [SLURM_VERSION_NUMBER], [#include <slurm/slurm.h>],
+            [AC_MSG_ERROR([slurm/slurm.h does not tell the version of Slurm])])
         simg_slurm_version="$((simg_slurm_number >> 16)).$((simg_slurm_number >> 8 & 255)).$((simg_slurm_number & 255))"
     ], [
         AS_CASE([$with_slurm],

@@ -10,7 +10,7 @@
 #include "lib/path.h"
 
 #include <ctype.h>
-#include <slurm/slurm_version.h>
+#include <slurm/slurm.h>
 #include <string.h>
 
 #define ENV_CONTAINER "SLURM_CONTAINER" /* Slurm's own name for it since 21.08 */
