@@ -63,12 +63,9 @@ static void replace(char **text, const char *what, const char *by)
 }
 
 /* A directory of slurm.conf with its node's name and host name filled in. Source: slurm.conf(5), SlurmdSpoolDir and TmpFS. */
-static char *node_dir(const char *pattern, const char *node)
+static char *node_dir(const char *pattern, const char *node, const char *host)
 {
-	char host[HOST_NAME_MAX + 1] = "";
 	char *dir = pattern != NULL ? strdup(pattern) : NULL;
-	gethostname(host, sizeof(host) - 1);
-	host[strcspn(host, ".")] = '\0';
 	replace(&dir, "%n", node);
 	replace(&dir, "%h", host);
 	return dir;
@@ -76,14 +73,17 @@ static char *node_dir(const char *pattern, const char *node)
 
 static int take_slurm_dirs(struct launch_request *request, struct err *err)
 {
+	char host[HOST_NAME_MAX + 1] = "";
+	gethostname(host, sizeof(host) - 1);
+	host[strcspn(host, ".")] = '\0';
 	const char *node = getenv("SLURMD_NODENAME");
-	request->node = strdup(node != NULL ? node : "this node");
+	request->node = strdup(node != NULL ? node : host); /* slurmstepd of 20.11 does not tell; there, nodes have their hosts' names */
 	if (request->node == NULL)
 		return err_sys(err, ENOMEM, "cannot read the request");
 	if (&slurm_conf == NULL)
 		return 0;
-	request->spool_dir = node_dir(slurm_conf.slurmd_spooldir, request->node);
-	request->tmp_fs = node_dir(slurm_conf.tmp_fs, request->node);
+	request->spool_dir = node_dir(slurm_conf.slurmd_spooldir, request->node, host);
+	request->tmp_fs = node_dir(slurm_conf.tmp_fs, request->node, host);
 	if (slurm_conf.task_prolog != NULL && slurm_conf.task_prolog[0] == '/')
 		return strlist_add(&request->prologs, slurm_conf.task_prolog);
 	return 0;
