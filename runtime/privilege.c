@@ -115,7 +115,7 @@ static int enter_namespace(int namespace_fd, uint64_t dev, uint64_t ino, struct 
 		return err_sys(err, errno, "cannot stat the container's root");
 	if (st.st_dev != dev || st.st_ino != ino) {
 		err_set(err, EXDEV, "entering the container's mount namespace did not lead to the image's root");
-		return err_hint(err, "slurmd seems to run in a chroot that is no mount point: bind it onto itself first");
+		return err_hint(err, "slurmd seems to run in a chroot: start it where the root of its mount namespace is its own (pivot_root)");
 	}
 	return 0;
 }
