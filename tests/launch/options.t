@@ -285,7 +285,8 @@ END
 		expect_status 0
 		for option in mounts=SRC:DST workdir=DIR 'env=NAME[=VALUE],...' mount-home writable; do expect_stdout_has "--container-$option"; done
 		expect_stdout_has --no-container-mount-home
-		grep -A 2 -E -e '--(no-)?container-' "$stdout" | grep -E 'container|^ {20}' >texts
+		# newer Slurms have options of their own that begin with --container-
+		sed -n '/^Options provided by plugins/,$p' "$stdout" | grep -A 2 -E -e '--(no-)?container-' | grep -E 'container|^ {20}' >texts
 		run awk 'length > 80 || (/^ {20}/ && !/^ {30}[a-z]/)' texts
 		expect_stdout ""
 	done
