@@ -7,6 +7,7 @@
 #include "builder/progress.h"
 #include "builder/size.h"
 #include "builder/source.h"
+#include "builder/target.h"
 #include "builder/tree.h"
 #include "builder/verbs.h"
 #include "builder/writer.h"
@@ -35,7 +36,7 @@ struct options {
 	const char *image, *source;
 	struct writer_options writer;
 	uint64_t max_bytes;  /* 0: not given */
-	uint64_t image_time; /* IMAGE_TIME_NEWEST or SOURCE_DATE_EPOCH */
+	uint64_t image_time; /* TARGET_TIME_NEWEST or SOURCE_DATE_EPOCH */
 	bool force, quiet, mount_points;
 };
 
@@ -178,7 +179,7 @@ static int options_parse(int argc, char **argv, struct options *options, struct 
 	int option;
 	*options = (struct options){
 		.writer = { .compressor = "zstd", .level = LEVEL_DEFAULT, .block_bytes = BLOCK_BYTES_DEFAULT, .jobs = jobs_default() },
-		.image_time = IMAGE_TIME_NEWEST,
+		.image_time = TARGET_TIME_NEWEST,
 		.mount_points = true,
 	};
 	optind = 0;
@@ -211,7 +212,7 @@ struct build {
 	const struct options *options;
 	struct progress progress;
 	struct output *output;
-	struct writer *writer;
+	struct target *target;
 	struct tree *tree;
 	struct reader *reader;
 	struct load load;
@@ -243,8 +244,7 @@ static int build_load(struct build *build, const struct source *source, int fd, 
 	source_options_fill(build, fd, &source_options);
 	build->load = (struct load){
 		.tree = build->tree,
-		.writer = build->writer,
-		.output = build->output,
+		.target = build->target,
 		.progress = &build->progress,
 		.content_max_bytes = build->options->max_bytes != 0 ? build->options->max_bytes : CONTENT_MAX_BYTES,
 	};
@@ -288,9 +288,9 @@ static void archive_note(const struct build *build)
 			 build->options->source);
 }
 
-static int build_run(struct build *build, const struct source *source, int fd, struct writer_stats *ret_stats, struct err *err)
+static int build_run(struct build *build, const struct source *source, int fd, struct target_stats *ret_stats, struct err *err)
 {
-	int r = writer_open(build->output, &build->options->writer, &build->writer, err);
+	int r = writer_open(build->output, &build->options->writer, &build->target, err);
 	if (r < 0)
 		return r;
 	build->tree = tree_new();
@@ -298,7 +298,7 @@ static int build_run(struct build *build, const struct source *source, int fd, s
 		return err_sys(err, ENOMEM, "cannot build the image '%s'", build->options->image);
 	r = build_load(build, source, fd, err);
 	if (r == 0)
-		r = writer_finish(build->writer, build->tree, build->options->image_time, ret_stats, err);
+		r = target_finish(build->target, build->tree, build->options->image_time, ret_stats, err);
 	if (r == 0)
 		r = image_verify(build->output, err);
 	return r == 0 ? output_commit(build->output, err) : r;
@@ -307,7 +307,7 @@ static int build_run(struct build *build, const struct source *source, int fd, s
 static int build_image(const struct options *options, struct err *err)
 {
 	struct build build = { .options = options };
-	struct writer_stats stats;
+	struct target_stats stats;
 	const struct source *source;
 	autoclose int fd = -1;
 	int r = source_find(options->source, &source, &fd, err);
@@ -325,7 +325,7 @@ static int build_image(const struct options *options, struct err *err)
 	}
 	if (r == 0)
 		progress_end(&build.progress, options->image, stats.content_bytes, output_bytes(build.output), stats.file_count);
-	writer_free(build.writer);
+	target_free(build.target);
 	tree_free(build.tree);
 	output_free(build.output);
 	return r;

@@ -5,12 +5,11 @@
 #include "builder/load.h"
 
 #include "builder/arena.h"
-#include "builder/output.h"
 #include "builder/progress.h"
 #include "builder/size.h"
 #include "builder/source.h"
 #include "builder/tree.h"
-#include "builder/writer.h"
+#include "builder/target.h"
 #include "lib/err.h"
 #include "lib/log.h"
 
@@ -32,7 +31,7 @@ static void progress_show(const struct load *load, const struct source *source, 
 {
 	uint64_t bytes_in, bytes_total;
 	source->progress(reader, &bytes_in, &bytes_total);
-	progress_update(load->progress, bytes_in, bytes_total, output_bytes(load->output));
+	progress_update(load->progress, bytes_in, bytes_total, target_bytes(load->target));
 }
 
 /* Drops what SquashFS cannot hold, and all but the last of several values for one name. Returns how many are left. */
@@ -137,9 +136,9 @@ static int piece_write(struct load *load, const struct source_entry *entry, cons
 {
 	if (piece->offset < *at || piece->offset > entry->bytes || piece->bytes > entry->bytes - piece->offset)
 		return err_set(err, EBADMSG, "the map of holes in '%s' is damaged", entry->path);
-	int r = writer_file_hole(load->writer, piece->offset - *at, err);
+	int r = target_file_hole(load->target, piece->offset - *at, err);
 	if (r == 0)
-		r = writer_file_data(load->writer, piece->data, piece->bytes, err);
+		r = target_file_data(load->target, piece->data, piece->bytes, err);
 	*at = piece->offset + piece->bytes;
 	return r;
 }
@@ -151,7 +150,7 @@ static int data_copy(struct load *load, const struct source *source, struct read
 	struct piece piece;
 	int r = content_check(load, entry, err);
 	if (r == 0)
-		r = writer_file_begin(load->writer, ret_file, err);
+		r = target_file_begin(load->target, false, ret_file, err);
 	if (r < 0)
 		return r;
 	while ((r = entry->bytes == 0 ? 0 : source->read(reader, &piece, err)) > 0) {
@@ -161,8 +160,8 @@ static int data_copy(struct load *load, const struct source *source, struct read
 		progress_show(load, source, reader);
 	}
 	if (r == 0)
-		r = writer_file_hole(load->writer, entry->bytes - at, err);
-	return r < 0 ? r : writer_file_end(load->writer, err);
+		r = target_file_hole(load->target, entry->bytes - at, err);
+	return r < 0 ? r : target_file_end(load->target, err);
 }
 
 /* A second name. The pax format lets it carry the data once more: then that is the inode's data from here on. */
@@ -238,9 +237,9 @@ static int mount_point_add(struct load *load, const char *path, uint16_t mode, s
 	struct node *node;
 	int r = 0;
 	if (S_ISREG(mode)) {
-		r = writer_file_begin(load->writer, &inode.file, err);
+		r = target_file_begin(load->target, false, &inode.file, err);
 		if (r == 0)
-			r = writer_file_end(load->writer, err);
+			r = target_file_end(load->target, err);
 	}
 	return r < 0 ? r : tree_insert(load->tree, path, &inode, &node, err);
 }

@@ -14,13 +14,11 @@ struct progress;
 struct reader;
 struct source;
 struct tree;
-struct writer;
-struct output;
+struct target;
 
 struct load {
 	struct tree *tree;
-	struct writer *writer;
-	const struct output *output; /* for the progress only */
+	struct target *target;
 	struct progress *progress;
 	uint64_t content_max_bytes;  /* of all files together, holes included */
 	uint64_t content_bytes;      /* so far */

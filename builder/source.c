@@ -41,11 +41,8 @@ static const struct {
 };
 enum { STRANGER_COUNT = sizeof(strangers) / sizeof(strangers[0]), HEAD_BYTES = 64 };
 
-static int stranger_check(int fd, const char *name, struct err *err)
+static int stranger_check(const uint8_t *head, const char *name, struct err *err)
 {
-	uint8_t head[HEAD_BYTES] = { 0 };
-	if (pread(fd, head, sizeof(head), 0) < 0)
-		return err_sys(err, errno, "cannot read '%s'", name);
 	for (int i = 0; i < STRANGER_COUNT; i++) {
 		if (memcmp(head + strangers[i].offset, strangers[i].magic, strangers[i].bytes) != 0)
 			continue;
@@ -93,10 +90,14 @@ int source_find(const char *name, const struct source **ret_source, int *ret_fd,
 		err_set(err, EINVAL, "the source '%s' is a terminal", name);
 		return err_hint(err, "pipe a tarball into simg build");
 	}
+	uint8_t head[HEAD_BYTES] = { 0 };
+	ssize_t bytes = S_ISREG(st.st_mode) ? pread(fd, head, sizeof(head), 0) : 0;
+	if (bytes < 0)
+		return err_sys(err, errno, "cannot read '%s'", name);
 	for (int i = 0; i < SOURCE_COUNT; i++) {
-		if (!sources[i]->matches(st.st_mode))
+		if (!sources[i]->matches(st.st_mode, head, (size_t)bytes))
 			continue;
-		int r = S_ISREG(st.st_mode) ? stranger_check(fd, name, err) : 0;
+		int r = S_ISREG(st.st_mode) ? stranger_check(head, name, err) : 0;
 		if (r < 0)
 			return r;
 		*ret_source = sources[i];

@@ -54,7 +54,8 @@ struct piece {
 struct source {
 	const char *name; /* "directory", "tarball" */
 
-	bool (*matches)(mode_t mode); /* whether it reads this kind of file */
+	/* Whether it reads this kind of file; head is its beginning, for regular files. */
+	bool (*matches)(mode_t mode, const uint8_t *head, size_t bytes);
 
 	int (*open)(const struct source_options *options, struct reader **ret_reader, struct err *err);
 

@@ -68,8 +68,10 @@ struct reader {
 	uint8_t *buffer;            /* READ_BYTES */
 };
 
-static bool directory_matches(mode_t mode)
+static bool directory_matches(mode_t mode, const uint8_t *head, size_t bytes)
 {
+	(void)head;
+	(void)bytes;
 	return S_ISDIR(mode);
 }
 

@@ -243,31 +243,15 @@ static int processor_create(struct writer *writer, const struct writer_options *
 	return r == 0 ? 0 : writer_failed(writer, r, "the beginning", err);
 }
 
-int writer_open(struct output *output, const struct writer_options *options, struct writer **ret_writer, struct err *err)
+static struct writer *writer_of(struct target *target)
 {
-	struct writer *writer = calloc(1, sizeof(*writer));
-	if (writer == NULL)
-		return err_sys(err, ENOMEM, "cannot write the image '%s'", output_path(output));
-	writer->output = output;
-	writer->sink = (struct sink){
-		.base = { .read_at = sink_read, .write_at = sink_write, .get_size = sink_size, .truncate = sink_truncate },
-		.output = output,
-	};
-	int r = compressor_create(writer, options, err);
-	if (r == 0)
-		r = head_write(writer, err);
-	if (r == 0)
-		r = processor_create(writer, options, err);
-	if (r < 0) {
-		writer_free(writer);
-		return r;
-	}
-	*ret_writer = writer;
-	return 0;
+	return (struct writer *)target;
 }
 
-int writer_file_begin(struct writer *writer, struct file **ret_file, struct err *err)
+static int writer_file_begin(struct target *target, bool hot, struct file **ret_file, struct err *err)
 {
+	struct writer *writer = writer_of(target);
+	(void)hot;
 	struct file *file = calloc(1, sizeof(*file));
 	if (file == NULL)
 		return writer_failed(writer, SQFS_ERROR_ALLOC, "a file", err);
@@ -290,9 +274,9 @@ static int append(struct writer *writer, const void *data, size_t bytes, struct 
 	return r == 0 ? 0 : writer_failed(writer, r, "data", err);
 }
 
-int writer_file_data(struct writer *writer, const void *data, size_t bytes, struct err *err)
+static int writer_file_data(struct target *target, const void *data, size_t bytes, struct err *err)
 {
-	return append(writer, data, bytes, err);
+	return append(writer_of(target), data, bytes, err);
 }
 
 static int hole_add(struct writer *writer, uint64_t block_count, struct err *err)
@@ -315,8 +299,9 @@ static int hole_add(struct writer *writer, uint64_t block_count, struct err *err
 }
 
 /* Zeros up to the next block, whole blocks as a hole, and zeros for the rest, where data may follow. */
-int writer_file_hole(struct writer *writer, uint64_t bytes, struct err *err)
+static int writer_file_hole(struct target *target, uint64_t bytes, struct err *err)
 {
+	struct writer *writer = writer_of(target);
 	uint32_t block_bytes = writer->super.block_size;
 	uint64_t head = (block_bytes - writer->current->bytes % block_bytes) % block_bytes;
 	if (head > bytes)
@@ -330,8 +315,9 @@ int writer_file_hole(struct writer *writer, uint64_t bytes, struct err *err)
 	return r;
 }
 
-int writer_file_end(struct writer *writer, struct err *err)
+static int writer_file_end(struct target *target, struct err *err)
 {
+	struct writer *writer = writer_of(target);
 	int r = sqfs_block_processor_end_file(writer->processor);
 	writer->content_bytes += writer->current->bytes;
 	writer->file_count++;
@@ -348,8 +334,9 @@ static int pad(struct writer *writer, struct err *err)
 	return r == 0 ? 0 : writer_failed(writer, r, "the end", err);
 }
 
-int writer_finish(struct writer *writer, struct tree *tree, uint64_t image_time, struct writer_stats *ret_stats, struct err *err)
+static int writer_finish(struct target *target, struct tree *tree, uint64_t image_time, struct target_stats *ret_stats, struct err *err)
 {
+	struct writer *writer = writer_of(target);
 	int r = sqfs_block_processor_finish(writer->processor);
 	if (r != 0)
 		return writer_failed(writer, r, "data", err);
@@ -357,12 +344,12 @@ int writer_finish(struct writer *writer, struct tree *tree, uint64_t image_time,
 	r = tree_number(tree, &inode_count, &newest, err);
 	if (r < 0)
 		return r;
-	writer->super.modification_time = image_time == IMAGE_TIME_NEWEST ? newest : (uint32_t)image_time;
+	writer->super.modification_time = image_time == TARGET_TIME_NEWEST ? newest : (uint32_t)image_time;
 	r = metadata_write(writer, tree, inode_count, err);
 	if (r == 0)
 		r = pad(writer, err);
 	if (r == 0)
-		*ret_stats = (struct writer_stats){ writer->content_bytes, writer->file_count, inode_count };
+		*ret_stats = (struct target_stats){ writer->content_bytes, writer->file_count, inode_count };
 	return r;
 }
 
@@ -377,10 +364,14 @@ static void file_free(struct file *file)
 	free(file);
 }
 
-void writer_free(struct writer *writer)
+static uint64_t writer_bytes(const struct target *target)
 {
-	if (writer == NULL)
-		return;
+	return output_bytes(((const struct writer *)target)->output);
+}
+
+static void writer_free(struct target *target)
+{
+	struct writer *writer = writer_of(target);
 	if (writer->processor != NULL) {
 		/* Blocks that are still in flight are freed only by being finished. */
 		output_abandon(writer->output);
@@ -398,4 +389,38 @@ void writer_free(struct writer *writer)
 	}
 	free(writer->zeros);
 	free(writer);
+}
+
+static const struct target_ops writer_ops = {
+	.file_begin = writer_file_begin,
+	.file_data = writer_file_data,
+	.file_hole = writer_file_hole,
+	.file_end = writer_file_end,
+	.finish = writer_finish,
+	.bytes = writer_bytes,
+	.free = writer_free,
+};
+
+int writer_open(struct output *output, const struct writer_options *options, struct target **ret_target, struct err *err)
+{
+	struct writer *writer = calloc(1, sizeof(*writer));
+	if (writer == NULL)
+		return err_sys(err, ENOMEM, "cannot write the image '%s'", output_path(output));
+	writer->base.ops = &writer_ops;
+	writer->output = output;
+	writer->sink = (struct sink){
+		.base = { .read_at = sink_read, .write_at = sink_write, .get_size = sink_size, .truncate = sink_truncate },
+		.output = output,
+	};
+	int r = compressor_create(writer, options, err);
+	if (r == 0)
+		r = head_write(writer, err);
+	if (r == 0)
+		r = processor_create(writer, options, err);
+	if (r < 0) {
+		writer_free(&writer->base);
+		return r;
+	}
+	*ret_target = &writer->base;
+	return 0;
 }

@@ -5,6 +5,7 @@
 #ifndef SIMG_BUILDER_WRITER_INTERNAL_H
 #define SIMG_BUILDER_WRITER_INTERNAL_H
 
+#include "builder/target.h"
 #include "builder/writer.h"
 
 #include <stdbool.h>
@@ -37,7 +38,10 @@ struct sink {
 	int errnum;       /* of the first failed read or write */
 };
 
+struct tree;
+
 struct writer {
+	struct target base; /* first: callers know the writer by it */
 	struct output *output;
 	struct sink sink;
 	sqfs_super_t super;

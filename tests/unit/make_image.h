@@ -7,6 +7,7 @@
 
 #include "builder/output.h"
 #include "builder/tree.h"
+#include "builder/target.h"
 #include "builder/writer.h"
 #include "lib/err.h"
 
@@ -17,7 +18,7 @@
 
 struct maker {
 	struct output *output;
-	struct writer *writer;
+	struct target *target;
 	struct tree *tree;
 	struct err err;
 };
@@ -34,7 +35,7 @@ static inline void maker_begin(struct maker *maker, const char *path, uint32_t b
 	*maker = (struct maker){ .tree = tree_new() };
 	maker_must(maker, writer_options_check(&options, &maker->err));
 	maker_must(maker, output_open(path, true, &maker->output, &maker->err));
-	maker_must(maker, writer_open(maker->output, &options, &maker->writer, &maker->err));
+	maker_must(maker, writer_open(maker->output, &options, &maker->target, &maker->err));
 }
 
 /* A file at path with these bytes. attributes: mode, owner, time, xattrs, or NULL. */
@@ -44,20 +45,20 @@ static inline void maker_file(struct maker *maker, const char *path, const void 
 	struct node *node;
 	if (attributes != NULL)
 		inode = *attributes;
-	maker_must(maker, writer_file_begin(maker->writer, &inode.file, &maker->err));
-	maker_must(maker, writer_file_data(maker->writer, data, bytes, &maker->err));
-	maker_must(maker, writer_file_end(maker->writer, &maker->err));
+	maker_must(maker, target_file_begin(maker->target, false, &inode.file, &maker->err));
+	maker_must(maker, target_file_data(maker->target, data, bytes, &maker->err));
+	maker_must(maker, target_file_end(maker->target, &maker->err));
 	maker_must(maker, tree_insert(maker->tree, path, &inode, &node, &maker->err));
 }
 
 /* Returns what writer_finish did; the image is there if it succeeded. */
 static inline int maker_end(struct maker *maker)
 {
-	struct writer_stats stats;
-	int r = writer_finish(maker->writer, maker->tree, 1000000000, &stats, &maker->err);
+	struct target_stats stats;
+	int r = target_finish(maker->target, maker->tree, 1000000000, &stats, &maker->err);
 	if (r == 0)
 		maker_must(maker, output_commit(maker->output, &maker->err));
-	writer_free(maker->writer);
+	target_free(maker->target);
 	tree_free(maker->tree);
 	output_free(maker->output);
 	return r;

@@ -42,18 +42,18 @@ static size_t pieces_write(struct maker *maker, const char *path, const char *pi
 	struct inode inode = { .mode = S_IFREG | 0644 };
 	struct node *node;
 	size_t at = 0;
-	maker_must(maker, writer_file_begin(maker->writer, &inode.file, &maker->err));
+	maker_must(maker, target_file_begin(maker->target, false, &inode.file, &maker->err));
 	for (char *rest = (char *)pieces; *rest != '\0';) {
 		char kind = *rest;
 		size_t bytes = strtoul(rest + 1, &rest, 10);
 		rest += *rest == ' ';
 		for (size_t i = 0; i < bytes; i++)
 			expected[at + i] = kind == 'd' ? (char)(rand() | 1) : 0;
-		maker_must(maker, kind == 'd' ? writer_file_data(maker->writer, expected + at, bytes, &maker->err) :
-						writer_file_hole(maker->writer, bytes, &maker->err));
+		maker_must(maker, kind == 'd' ? target_file_data(maker->target, expected + at, bytes, &maker->err) :
+						target_file_hole(maker->target, bytes, &maker->err));
 		at += bytes;
 	}
-	maker_must(maker, writer_file_end(maker->writer, &maker->err));
+	maker_must(maker, target_file_end(maker->target, &maker->err));
 	maker_must(maker, tree_insert(maker->tree, path, &inode, &node, &maker->err));
 	return at;
 }
@@ -143,10 +143,10 @@ int main(void)
 		struct stat st;
 		struct image_counts counts;
 		maker_begin(&maker, "hole.simg", 1048576);
-		maker_must(&maker, writer_file_begin(maker.writer, &inode.file, &maker.err));
-		check_int(writer_file_hole(maker.writer, (uint64_t)4 << 40, &maker.err), 0);
-		check_int(writer_file_data(maker.writer, "end", 3, &maker.err), 0);
-		maker_must(&maker, writer_file_end(maker.writer, &maker.err));
+		maker_must(&maker, target_file_begin(maker.target, false, &inode.file, &maker.err));
+		check_int(target_file_hole(maker.target, (uint64_t)4 << 40, &maker.err), 0);
+		check_int(target_file_data(maker.target, "end", 3, &maker.err), 0);
+		maker_must(&maker, target_file_end(maker.target, &maker.err));
 		maker_must(&maker, tree_insert(maker.tree, "huge", &inode, &node, &maker.err));
 		check_int(maker_end(&maker), 0);
 		check(stat("hole.simg", &st) == 0 && st.st_size < 1000000);

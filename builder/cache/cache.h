@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The cache: blobs by their digest, what was derived from them, and finished images. One directory, for many builders at once, on one node or over NFS:
+ *
+ *	CACHEDIR.TAG             for backup programs
+ *	blobs/sha256/HEX         a blob; only whole ones with the right digest get this name
+ *	partial/sha256-HEX       a download, perhaps interrupted; to be continued
+ *	locks/sha256-HEX         held (flock) by the one who downloads
+ *	derived/KEY              indexes of layers; images/KEY finished images
+ *
+ * Nothing is ever changed under its final name: files are written beside and renamed. So a killed builder leaves at worst a partial
+ * download. Blobs are verified by those who read them, so a shared directory needs no trust; derived files and images have no digest to check, so they are
+ * taken only if the user or root owns them and nobody else may write them.
+ *
+ * Place: $SIMG_CACHE_DIR, else cache_dir of simg.conf, else $XDG_CACHE_HOME/simg, else ~/.cache/simg.
+ */
+#ifndef SIMG_BUILDER_CACHE_CACHE_H
+#define SIMG_BUILDER_CACHE_CACHE_H
+
+#include "builder/oci/digest.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct cache;
+struct cache_fetch; /* a download under way */
+struct err;
+
+/* Finds and makes the directory. directory: NULL for the usual place. */
+int cache_open(const char *directory, struct cache **ret_cache, struct err *err);
+void cache_close(struct cache *cache); /* takes NULL */
+const char *cache_directory(const struct cache *cache);
+
+/* Opens a whole blob for reading, and marks it as used. Returns 1 and *ret_fd, or 0 if it is not there (or not of that many bytes; bytes 0: any). */
+int cache_blob_find(struct cache *cache, const struct digest *digest, uint64_t bytes, int *ret_fd, struct err *err);
+
+/* The same, or the right to download it: returns 1 and *ret_fd, or 0 and *ret_fetch. While another process downloads the blob,
+ * waits for it; calls waiting (may be NULL) once a second meanwhile. Where the file system has no locks, or the other one makes no progress for
+ * a minute, goes ahead alone: the last one to finish wins, with the same bytes. */
+int cache_blob_begin(struct cache *cache, const struct digest *digest, uint64_t bytes, void (*waiting)(void *context), void *context,
+		     int *ret_fd, struct cache_fetch **ret_fetch, struct err *err);
+
+/* The download's file, for reading and writing; it may hold the beginning of the blob already (fstat). */
+int cache_fetch_fd(const struct cache_fetch *fetch);
+
+/* The file holds exactly the blob, its digest was compared by the caller: fsync, rename. Ends the fetch in any case. */
+int cache_fetch_commit(struct cache_fetch *fetch, struct err *err);
+
+/* Ends it and leaves the beginning for the next one to continue, or removes it if it is of no use. Takes NULL. */
+void cache_fetch_abandon(struct cache_fetch *fetch, bool keep);
+
+/* A blob of a few bytes (a manifest, a configuration) whose digest was compared. Failing to store is no error. */
+void cache_blob_store(struct cache *cache, const struct digest *digest, const void *data, size_t bytes);
+
+/* A blob turned out to be damaged: removes it, and what was derived from it. */
+void cache_blob_discard(struct cache *cache, const struct digest *digest);
+
+/* Files by a key that says all that went into them (KEY: [0-9a-z.-], at most 200 bytes). find returns 1 and *ret_fd, or 0; store writes the
+ * file's content from memory or copies it from a descriptor (by reflink where possible), and does nothing if that fails. */
+enum cache_room { CACHE_DERIVED, CACHE_IMAGES };
+int cache_file_find(struct cache *cache, enum cache_room room, const char *key, int *ret_fd);
+void cache_file_store(struct cache *cache, enum cache_room room, const char *key, const void *data, size_t bytes);
+void cache_file_copy(struct cache *cache, enum cache_room room, const char *key, int fd);
+
+#endif
