@@ -110,7 +110,7 @@ static void tarball_close(struct reader *reader)
 
 static int tarball_begin(struct reader *reader, const struct source_options *options, struct err *err)
 {
-	int r = stream_open(options->fd, options->name, &reader->stream, err);
+	int r = stream_open_fd(options->fd, options->name, &reader->stream, err);
 	if (r < 0)
 		return r;
 	if (options->trusted)

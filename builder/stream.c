@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Decompression: see stream.h. libarchive decodes all formats but gzip, where it ignores the checksum at the end; zlib does that.
+ * Decompression: see stream.h. gzip and zstd, in which layers come, by their own libraries: libarchive ignores the checksum at the
+ * end of gzip. The others by libarchive.
  */
 #include "builder/stream.h"
 
+#include "builder/gunzip.h"
 #include "builder/size.h"
 #include "lib/err.h"
 
@@ -14,13 +16,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <zlib.h>
+#include <zstd.h>
 
 enum {
 	INPUT_BYTES = 256 * 1024,
 	OUTPUT_BYTES = 256 * 1024,
 	MAGIC_BYTES = 6,
-	GZIP_WINDOW = 15 + 16, /* zlib: the largest window, and a gzip header and trailer */
 	RATIO_MAX = 1000,
 };
 /* Real trees shrink to a tenth, the most compressible to a hundredth. Below this much output a ratio tells nothing: a tree may
@@ -30,7 +31,8 @@ enum {
 enum compression { PLAIN, GZIP, ZSTD, XZ, BZIP2 };
 
 struct stream {
-	int fd;
+	struct stream_input source;
+	int fd;                  /* of stream_open_fd() */
 	char *name;
 	enum compression compression;
 	bool trusted, ended;
@@ -38,10 +40,13 @@ struct stream {
 	uint8_t *input;          /* INPUT_BYTES */
 	size_t input_bytes;      /* held in input, from the start of the file, not consumed yet: the sniffed beginning */
 	struct err read_err;     /* a failed read inside libarchive's callback */
-	struct archive *archive; /* ZSTD, XZ, BZIP2 */
-	z_stream zlib;           /* GZIP */
-	bool zlib_open, in_member;
-	uint8_t *output;         /* OUTPUT_BYTES, GZIP */
+	struct archive *archive; /* XZ, BZIP2 */
+	struct gunzip *gunzip;
+	ZSTD_DStream *zstd;
+	bool in_member;          /* GZIP, ZSTD: within a member, a frame */
+	const uint8_t *next;     /* GZIP, ZSTD: of the input, not decoded yet */
+	size_t next_bytes;
+	uint8_t *output;         /* OUTPUT_BYTES, GZIP and ZSTD */
 };
 
 static const struct {
@@ -61,19 +66,26 @@ static enum compression sniff(const uint8_t *data, size_t bytes)
 	for (int i = GZIP; i < COMPRESSION_COUNT; i++)
 		if (bytes >= compressions[i].magic_bytes && memcmp(data, compressions[i].magic, compressions[i].magic_bytes) == 0)
 			return (enum compression)i;
-	return PLAIN;
+	bool skippable = bytes >= 4 && (data[0] & 0xf0) == 0x50 && memcmp(data + 1, "\x2a\x4d\x18", 3) == 0; /* a frame without data */
+	return skippable ? ZSTD : PLAIN;
 }
 
-/* Fills the input buffer once, 0 at the end of the file. */
-static long input_read(struct stream *stream, struct err *err)
+static long fd_read(void *context, void *data, size_t bytes, struct err *err)
 {
+	const struct stream *stream = context;
 	ssize_t n;
 	do
-		n = read(stream->fd, stream->input, INPUT_BYTES);
+		n = read(stream->fd, data, bytes);
 	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return err_sys(err, errno, "cannot read '%s'", stream->name);
-	stream->bytes_in += (uint64_t)n;
+	return n < 0 ? err_sys(err, errno, "cannot read '%s'", stream->name) : n;
+}
+
+/* Fills the input buffer once, 0 at the end. */
+static long input_read(struct stream *stream, struct err *err)
+{
+	long n = stream->source.read(stream->source.context, stream->input, INPUT_BYTES, err);
+	if (n > 0)
+		stream->bytes_in += (uint64_t)n;
 	return n;
 }
 
@@ -90,14 +102,11 @@ static long input_next(struct stream *stream, struct err *err)
 /* Pipes hand out little at a time, so reads until there is enough to sniff. */
 static int input_begin(struct stream *stream, struct err *err)
 {
-	while (stream->input_bytes < MAGIC_BYTES) {
-		ssize_t n = read(stream->fd, stream->input + stream->input_bytes, INPUT_BYTES - stream->input_bytes);
-		if (n < 0 && errno == EINTR)
-			continue;
+	long n = 1;
+	while (stream->input_bytes < MAGIC_BYTES && n != 0) {
+		n = stream->source.read(stream->source.context, stream->input + stream->input_bytes, INPUT_BYTES - stream->input_bytes, err);
 		if (n < 0)
-			return err_sys(err, errno, "cannot read '%s'", stream->name);
-		if (n == 0)
-			break;
+			return (int)n;
 		stream->input_bytes += (size_t)n;
 		stream->bytes_in += (uint64_t)n;
 	}
@@ -113,62 +122,95 @@ static int damaged(const struct stream *stream, const char *why, struct err *err
 	return err_hint(err, "copy or make the %s file again", stream_compression(stream));
 }
 
-static int gzip_open(struct stream *stream, struct err *err)
+static int decoder_open(struct stream *stream, struct err *err)
 {
 	stream->output = malloc(OUTPUT_BYTES);
-	if (stream->output == NULL || inflateInit2(&stream->zlib, GZIP_WINDOW) != Z_OK)
+	if (stream->compression == GZIP)
+		stream->gunzip = gunzip_new();
+	else
+		stream->zstd = ZSTD_createDStream();
+	if (stream->output == NULL || (stream->gunzip == NULL && stream->zstd == NULL))
 		return err_sys(err, ENOMEM, "cannot decompress '%s'", stream->name);
-	stream->zlib_open = stream->in_member = true;
+	stream->in_member = true;
 	return 0;
 }
 
 /* Behind a member there may be another one, or padding with zeros. Returns 1 if there is another member. */
 static int gzip_member_next(struct stream *stream, struct err *err)
 {
-	z_stream *zlib = &stream->zlib;
-	while (zlib->avail_in > 0 && *zlib->next_in == 0) {
-		zlib->next_in++;
-		zlib->avail_in--;
+	while (stream->next_bytes > 0 && *stream->next == 0) {
+		stream->next++;
+		stream->next_bytes--;
 	}
-	if (zlib->avail_in == 0)
+	if (stream->next_bytes == 0)
 		return 0;
-	if (*zlib->next_in != compressions[GZIP].magic[0])
+	if (*stream->next != compressions[GZIP].magic[0])
 		return damaged(stream, "there is something else behind the gzip data", err);
-	inflateReset(zlib);
+	gunzip_reset(stream->gunzip);
 	stream->in_member = true;
 	return 1;
 }
 
-static long gzip_read(struct stream *stream, const void **ret_data, struct err *err)
+static int gzip_step(struct stream *stream, uint8_t **room, size_t *room_bytes, struct err *err)
 {
-	z_stream *zlib = &stream->zlib;
-	zlib->next_out = stream->output;
-	zlib->avail_out = OUTPUT_BYTES;
-	while (zlib->avail_out == OUTPUT_BYTES) {
-		if (zlib->avail_in == 0) {
-			long n = input_next(stream, err);
-			if (n < 0)
-				return n;
-			if (n == 0)
-				return stream->in_member ? damaged(stream, "it ends inside the gzip data", err) : 0;
-			zlib->next_in = stream->input;
-			zlib->avail_in = (unsigned)n;
-		}
-		if (!stream->in_member) {
-			int r = gzip_member_next(stream, err);
-			if (r < 0)
-				return r;
-			if (r == 0)
-				continue;
-		}
-		int r = inflate(zlib, Z_NO_FLUSH);
-		if (r == Z_STREAM_END)
-			stream->in_member = false;
-		else if (r != Z_OK && r != Z_BUF_ERROR)
-			return damaged(stream, zlib->msg != NULL ? zlib->msg : "not gzip data", err);
+	if (!stream->in_member) {
+		int r = gzip_member_next(stream, err);
+		if (r <= 0)
+			return r;
+	}
+	const char *why;
+	int r = gunzip_step(stream->gunzip, &stream->next, &stream->next_bytes, room, room_bytes, &why);
+	if (r < 0)
+		return damaged(stream, why, err);
+	stream->in_member = r == 0;
+	return 0;
+}
+
+/* Frames that can be skipped, and further frames, are the library's matter. */
+static int zstd_step(struct stream *stream, uint8_t **room, size_t *room_bytes, struct err *err)
+{
+	ZSTD_inBuffer in = { stream->next, stream->next_bytes, 0 };
+	ZSTD_outBuffer out = { *room, *room_bytes, 0 };
+	size_t r = ZSTD_decompressStream(stream->zstd, &out, &in);
+	if (ZSTD_isError(r))
+		return damaged(stream, ZSTD_getErrorName(r), err);
+	stream->in_member = r != 0;
+	stream->next += in.pos;
+	stream->next_bytes -= in.pos;
+	*room += out.pos;
+	*room_bytes -= out.pos;
+	return 0;
+}
+
+static int input_refill(struct stream *stream, struct err *err)
+{
+	long n = input_next(stream, err);
+	if (n > 0) {
+		stream->next = stream->input;
+		stream->next_bytes = (size_t)n;
+	}
+	return (int)n;
+}
+
+static long decoder_read(struct stream *stream, const void **ret_data, struct err *err)
+{
+	uint8_t *room = stream->output;
+	size_t room_bytes = OUTPUT_BYTES;
+	while (room == stream->output) {
+		int r = stream->next_bytes == 0 ? input_refill(stream, err) : 1;
+		if (r < 0)
+			return r;
+		bool ended = r == 0; /* the decoder may still hold output */
+		if (ended && !stream->in_member)
+			return 0;
+		r = stream->compression == GZIP ? gzip_step(stream, &room, &room_bytes, err) : zstd_step(stream, &room, &room_bytes, err);
+		if (r < 0)
+			return r;
+		if (ended && room == stream->output && stream->in_member)
+			return damaged(stream, stream->compression == GZIP ? "it ends inside the gzip data" : "it ends inside the zstd data", err);
 	}
 	*ret_data = stream->output;
-	return OUTPUT_BYTES - (long)zlib->avail_out;
+	return room - stream->output;
 }
 
 static la_ssize_t archive_input(struct archive *archive, void *data, const void **ret_buffer)
@@ -197,7 +239,6 @@ static int archive_begin(struct stream *stream, struct err *err)
 	if (archive == NULL)
 		return err_sys(err, ENOMEM, "cannot decompress '%s'", stream->name);
 	archive_read_support_format_raw(archive);
-	archive_read_support_filter_zstd(archive);
 	archive_read_support_filter_xz(archive);
 	archive_read_support_filter_bzip2(archive);
 	struct archive_entry *entry;
@@ -220,7 +261,18 @@ static long archive_next(struct stream *stream, const void **ret_data, struct er
 	return r == ARCHIVE_OK ? (long)bytes : archive_failed(stream, err);
 }
 
-int stream_open(int fd, const char *name, struct stream **ret_stream, struct err *err)
+static int begin(struct stream *stream, struct err *err)
+{
+	int r = input_begin(stream, err);
+	if (r == 0 && (stream->compression == GZIP || stream->compression == ZSTD))
+		r = decoder_open(stream, err);
+	else if (r == 0 && stream->compression != PLAIN)
+		r = archive_begin(stream, err);
+	return r;
+}
+
+/* A descriptor's callback finds the descriptor in the stream. */
+static int open_input(const struct stream_input *input, int fd, const char *name, struct stream **ret_stream, struct err *err)
 {
 	struct stream *stream = calloc(1, sizeof(*stream));
 	if (stream == NULL || (stream->name = strdup(name)) == NULL || (stream->input = malloc(INPUT_BYTES)) == NULL) {
@@ -228,17 +280,24 @@ int stream_open(int fd, const char *name, struct stream **ret_stream, struct err
 		return err_sys(err, ENOMEM, "cannot read '%s'", name);
 	}
 	stream->fd = fd;
-	int r = input_begin(stream, err);
-	if (r == 0 && stream->compression == GZIP)
-		r = gzip_open(stream, err);
-	else if (r == 0 && stream->compression != PLAIN)
-		r = archive_begin(stream, err);
+	stream->source = input != NULL ? *input : (struct stream_input){ fd_read, stream };
+	int r = begin(stream, err);
 	if (r < 0) {
 		stream_free(stream);
 		return r;
 	}
 	*ret_stream = stream;
 	return 0;
+}
+
+int stream_open(const struct stream_input *input, const char *name, struct stream **ret_stream, struct err *err)
+{
+	return open_input(input, -1, name, ret_stream, err);
+}
+
+int stream_open_fd(int fd, const char *name, struct stream **ret_stream, struct err *err)
+{
+	return open_input(NULL, fd, name, ret_stream, err);
 }
 
 static int ratio_check(const struct stream *stream, struct err *err)
@@ -259,8 +318,8 @@ long stream_read(struct stream *stream, const void **ret_data, struct err *err)
 	if (stream->compression == PLAIN) {
 		n = input_next(stream, err);
 		*ret_data = stream->input;
-	} else if (stream->compression == GZIP) {
-		n = gzip_read(stream, ret_data, err);
+	} else if (stream->compression == GZIP || stream->compression == ZSTD) {
+		n = decoder_read(stream, ret_data, err);
 	} else {
 		n = archive_next(stream, ret_data, err);
 	}
@@ -298,8 +357,8 @@ void stream_free(struct stream *stream)
 		return;
 	if (stream->archive != NULL)
 		archive_read_free(stream->archive);
-	if (stream->zlib_open)
-		inflateEnd(&stream->zlib);
+	gunzip_free(stream->gunzip);
+	ZSTD_freeDStream(stream->zstd);
 	free(stream->output);
 	free(stream->input);
 	free(stream->name);
