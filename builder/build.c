@@ -2,228 +2,58 @@
  *
  * simg build: one source to one image. Needs no privilege, and unpacks nothing to disk.
  */
+#include "builder/cache/cache.h"
 #include "builder/load.h"
+#include "builder/oci/container.h"
+#include "builder/oci/layers.h"
+#include "builder/options.h"
 #include "builder/output.h"
 #include "builder/progress.h"
-#include "builder/size.h"
 #include "builder/source.h"
 #include "builder/target.h"
 #include "builder/tree.h"
 #include "builder/verbs.h"
 #include "builder/writer.h"
+#include "config.h"
 #include "lib/cleanup.h"
 #include "lib/err.h"
 #include "lib/image.h"
 #include "lib/log.h"
 
 #include <errno.h>
-#include <getopt.h>
-#include <sched.h>
+#include <inttypes.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
-enum {
-	JOBS_DEFAULT_MAX = 16, /* one reader keeps about eight compressing threads busy */
-	JOBS_MAX = 1024,
-	BLOCK_BYTES_DEFAULT = 128 * 1024,
-};
 /* More than a real tree holds, and little enough that its block lists fit in the image. */
 #define CONTENT_MAX_BYTES ((uint64_t)4 << 40)
 #define MEMORY_MAX_BYTES ((rlim_t)4 << 30)
 
-struct options {
-	const char *image, *source;
-	struct writer_options writer;
-	uint64_t max_bytes;  /* 0: not given */
-	uint64_t image_time; /* TARGET_TIME_NEWEST or SOURCE_DATE_EPOCH */
-	bool force, quiet, mount_points;
-};
-
-static const char HELP[] =
-	"usage: simg build [OPTIONS] IMAGE SOURCE\n"
-	"\n"
-	"Makes the SquashFS image IMAGE of SOURCE: a directory, a tarball (plain, gzip,\n"
-	"zstd, xz or bzip2), or - for a tarball on standard input. Needs no root.\n"
-	"\n"
-	"  -f, --force            replace IMAGE if it exists\n"
-	"  -q, --quiet            no progress and no notes\n"
-	"  -c, --compressor NAME  zstd (default), gzip, lz4 or xz\n"
-	"  -l, --level N          compression level (zstd: 1 to 22, default 3)\n"
-	"  -b, --block-size SIZE  a power of two from 4K to 1M (default 128K)\n"
-	"  -j, --jobs N           compressing threads (default: the job's processors, at\n"
-	"                         most 16)\n"
-	"      --max-size SIZE    how much the files may hold; default 4T, and 1000 times\n"
-	"                         what a compressed tarball takes\n"
-	"      --no-mount-points  do not add /proc, /tmp, /etc/hosts, ... where missing\n"
-	"  -h, --help             this text\n"
-	"\n"
-	"SOURCE_DATE_EPOCH sets the image's own time (default: that of its newest file).\n"
-	"Manual: simg-build(1)\n";
-
-static const struct option LONG_OPTIONS[] = {
-	{ "force", no_argument, NULL, 'f' },
-	{ "quiet", no_argument, NULL, 'q' },
-	{ "compressor", required_argument, NULL, 'c' },
-	{ "level", required_argument, NULL, 'l' },
-	{ "block-size", required_argument, NULL, 'b' },
-	{ "jobs", required_argument, NULL, 'j' },
-	{ "no-mount-points", no_argument, NULL, 'M' },
-	{ "max-size", required_argument, NULL, 'm' },
-	{ "help", no_argument, NULL, 'h' },
-	{ NULL, 0, NULL, 0 },
-};
-
-static int err_usage(struct err *err)
-{
-	return err_hint(err, "simg build --help lists the options");
-}
-
-static int number_parse(const char *option, const char *text, long min, long max, long *ret_number, struct err *err)
-{
-	char *end;
-	errno = 0;
-	long number = strtol(text, &end, 10);
-	if (end == text || *end != '\0' || errno != 0 || number < min || number > max) {
-		err_set(err, EINVAL, "%s takes a number from %ld to %ld, not '%s'", option, min, max, text);
-		return err_usage(err);
-	}
-	*ret_number = number;
-	return 0;
-}
-
-static int size_option(const char *option, const char *text, uint64_t *ret_bytes, struct err *err)
-{
-	if (size_parse(text, ret_bytes) == 0 && *ret_bytes > 0)
-		return 0;
-	err_set(err, EINVAL, "%s takes a size like 128K, 4M or 50G, not '%s'", option, text);
-	return err_usage(err);
-}
-
-static int block_size_option(const char *text, uint32_t *ret_bytes, struct err *err)
-{
-	uint64_t bytes;
-	int r = size_option("--block-size", text, &bytes, err);
-	if (r < 0)
-		return r;
-	if (bytes < 4096 || bytes > 1048576 || (bytes & (bytes - 1)) != 0)
-		return err_set(err, EINVAL, "--block-size takes a power of two from 4K to 1M, not '%s'", text);
-	*ret_bytes = (uint32_t)bytes;
-	return 0;
-}
-
-static int option_take(struct options *options, int option, const char *value, struct err *err)
-{
-	long number = 0;
-	int r = 0;
-	switch (option) {
-	case 'f':
-		options->force = true;
-		break;
-	case 'q':
-		options->quiet = true;
-		break;
-	case 'M':
-		options->mount_points = false;
-		break;
-	case 'c':
-		options->writer.compressor = value;
-		break;
-	case 'l':
-		r = number_parse("--level", value, 0, 22, &number, err);
-		options->writer.level = (int)number;
-		break;
-	case 'b':
-		r = block_size_option(value, &options->writer.block_bytes, err);
-		break;
-	case 'j':
-		r = number_parse("--jobs", value, 1, JOBS_MAX, &number, err);
-		options->writer.jobs = (unsigned)number;
-		break;
-	case 'm':
-		r = size_option("--max-size", value, &options->max_bytes, err);
-		break;
-	}
-	return r;
-}
-
-/* The processors that this process may use; within a Slurm task, those of the task. */
-static unsigned jobs_default(void)
-{
-	cpu_set_t set;
-	int jobs = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
-	const char *slurm = getenv("SLURM_CPUS_PER_TASK");
-	int granted = slurm != NULL ? atoi(slurm) : 0;
-	if (granted > 0 && granted < jobs)
-		jobs = granted;
-	return (unsigned)(jobs < JOBS_DEFAULT_MAX ? jobs : JOBS_DEFAULT_MAX);
-}
-
-static int image_time_take(uint64_t *ret_time, struct err *err)
-{
-	const char *text = getenv("SOURCE_DATE_EPOCH");
-	if (text == NULL || text[0] == '\0')
-		return 0;
-	char *end;
-	errno = 0;
-	unsigned long long seconds = strtoull(text, &end, 10);
-	if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || seconds > UINT32_MAX)
-		return err_set(err, EINVAL, "SOURCE_DATE_EPOCH is no time in seconds that SquashFS can hold: '%s'", text);
-	*ret_time = seconds;
-	return 0;
-}
-
-/* Returns 0, 1 if the help was asked for, or a negative errno. */
-static int options_parse(int argc, char **argv, struct options *options, struct err *err)
-{
-	int option;
-	*options = (struct options){
-		.writer = { .compressor = "zstd", .level = LEVEL_DEFAULT, .block_bytes = BLOCK_BYTES_DEFAULT, .jobs = jobs_default() },
-		.image_time = TARGET_TIME_NEWEST,
-		.mount_points = true,
-	};
-	optind = 0;
-	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":fqc:l:b:j:h", LONG_OPTIONS, NULL)) != -1) {
-		if (option == 'h')
-			return 1;
-		if (option == '?' || option == ':') {
-			err_set(err, EINVAL, option == ':' ? "the option '%s' needs a value" : "there is no option '%s'", argv[optind - 1]);
-			return err_usage(err);
-		}
-		int r = option_take(options, option, optarg, err);
-		if (r < 0)
-			return r;
-	}
-	if (argc - optind != 2) {
-		err_set(err, EINVAL, argc - optind < 2 ? "simg build needs an image to write and a source" :
-							 "simg build takes one image and one source, and there is more: '%s'",
-			argc - optind < 2 ? "" : argv[optind + 2]);
-		return err_usage(err);
-	}
-	options->image = argv[optind];
-	options->source = argv[optind + 1];
-	int r = writer_options_check(&options->writer, err);
-	return r < 0 ? r : image_time_take(&options->image_time, err);
-}
-
 /* All that a build holds. */
 struct build {
-	const struct options *options;
+	const struct build_options *options;
 	struct progress progress;
+	struct source_place place;
+	struct cache *cache;         /* of a container */
+	struct container *container; /* NULL: the source is a file or a directory */
 	struct output *output;
 	struct target *target;
 	struct tree *tree;
-	struct reader *reader;
 	struct load load;
+	struct target_stats stats;
 };
 
-static void source_options_fill(struct build *build, int fd, struct source_options *ret_options)
+/* --- files and directories --- */
+
+static void source_options_fill(struct build *build, struct source_options *ret_options)
 {
 	struct stat st;
 	*ret_options = (struct source_options){
 		.name = strcmp(build->options->source, "-") == 0 ? "standard input" : build->options->source,
-		.fd = fd,
+		.fd = build->place.fd,
 		.trusted = build->options->max_bytes != 0,
 		.quiet = build->options->quiet,
 		.progress = &build->progress,
@@ -238,23 +68,71 @@ static void source_options_fill(struct build *build, int fd, struct source_optio
 	}
 }
 
-static int build_load(struct build *build, const struct source *source, int fd, struct err *err)
+static int entries_load(struct build *build, struct err *err)
 {
+	const struct source *source = build->place.source;
 	struct source_options source_options;
-	source_options_fill(build, fd, &source_options);
-	build->load = (struct load){
-		.tree = build->tree,
-		.target = build->target,
-		.progress = &build->progress,
-		.content_max_bytes = build->options->max_bytes != 0 ? build->options->max_bytes : CONTENT_MAX_BYTES,
-	};
-	int r = source->open(&source_options, &build->reader, err);
+	struct reader *reader = NULL;
+	source_options_fill(build, &source_options);
+	int r = source->open(&source_options, &reader, err);
 	if (r == 0)
-		r = load_source(&build->load, source, build->reader, err);
-	source->close(build->reader);
-	if (r == 0 && build->options->mount_points)
-		r = load_mount_points(&build->load, err);
+		r = load_source(&build->load, source, reader, err);
+	source->close(reader);
 	return r;
+}
+
+/* A tarball made by "docker save" is full of layers, not of files: it would give an image that nobody can use. */
+static void archive_note(const struct build *build)
+{
+	bool oci = tree_find(build->tree, "oci-layout") != NULL;
+	bool docker = tree_find(build->tree, "manifest.json") != NULL;
+	if (build->container != NULL || (!oci && !docker))
+		return;
+	log_note("'%s' looks like a saved container image; its layers are stored as they are. For its files, build from %s:%s",
+		 build->options->source, oci ? "oci-archive" : "docker-archive", build->options->source);
+}
+
+/* --- containers --- */
+
+static int container_find(struct build *build, struct err *err)
+{
+	struct container_options options = {
+		.name = build->options->source,
+		.platform_given = build->options->architecture != NULL,
+		.progress = &build->progress,
+		.auth_file = build->options->auth_file,
+		.quiet = build->options->quiet,
+	};
+	char storage[PLATFORM_STORAGE_BYTES];
+	int r = platform_parse(build->options->architecture, storage, &options.platform, err);
+	if (r == 0)
+		r = cache_open(NULL, &build->cache, err);
+	options.cache = build->cache;
+	return r < 0 ? r : build->place.container->open(build->place.rest, &options, &build->container, err);
+}
+
+static int container_load(struct build *build, struct err *err)
+{
+	const struct layers_options options = {
+		.cache = build->cache,
+		.trusted = build->options->max_bytes != 0,
+		.jobs = build->options->writer.jobs,
+	};
+	return layers_load(&build->load, build->container, &options, err);
+}
+
+/* Everything that the image's bytes depend on. */
+static void image_key(const struct build *build, char key[DIGEST_TEXT_MAX])
+{
+	const struct build_options *options = build->options;
+	struct digest digest;
+	char text[4096], version[64];
+	writer_version(&options->writer, version, sizeof(version));
+	int n = snprintf(text, sizeof(text), "%s\n%s\n%s\n%s\n%s\n%s %d %u\n%" PRIu64 "\n%d\n", PACKAGE_VERSION, build->container->source,
+			 build->container->digest.text, build->container->config.architecture, version, options->writer.compressor, options->writer.level, options->writer.block_bytes, options->time,
+			 options->mount_points);
+	digest_of(text, n < (int)sizeof(text) ? (size_t)n : sizeof(text), &digest);
+	snprintf(key, DIGEST_TEXT_MAX, "%s.simg", digest_hex(&digest));
 }
 
 /* What is written has to pass the check that every launch makes. */
@@ -264,6 +142,37 @@ static int image_verify(const struct output *output, struct err *err)
 	int r = image_identify(output_fd(output), output_path(output), &image, err);
 	return r < 0 ? r : image_check(output_fd(output), output_path(output), &image, err);
 }
+
+/* The same image was built before: returns 1 if it was taken from the cache. */
+static int image_copy(struct build *build, struct err *err)
+{
+	char key[DIGEST_TEXT_MAX];
+	autoclose int fd = -1;
+	if (build->container == NULL)
+		return 0;
+	image_key(build, key);
+	if (cache_file_find(build->cache, CACHE_IMAGES, key, &fd) != 1)
+		return 0;
+	struct err ignored = ERR_INIT;
+	int r = output_copy(build->output, fd, err);
+	if (r < 0)
+		return r;
+	if (image_verify(build->output, &ignored) < 0) /* damaged in the cache: build it again */
+		return 0;
+	r = output_commit(build->output, err);
+	return r < 0 ? r : 1;
+}
+
+static void image_keep(struct build *build)
+{
+	char key[DIGEST_TEXT_MAX];
+	if (build->container == NULL)
+		return;
+	image_key(build, key);
+	cache_file_copy(build->cache, CACHE_IMAGES, key, output_fd(build->output));
+}
+
+/* --- the build --- */
 
 /* No input may bring the machine down: a few kilobytes of a map of holes can make libarchive ask for gigabytes. A tree of ten
  * million files needs about 3 GiB. */
@@ -278,76 +187,120 @@ static void memory_limit(void)
 #endif
 }
 
-/* A tarball made by "docker save" is full of layers, not of files: it would give an image that nobody can use. */
-static void archive_note(const struct build *build)
+static int build_begin(struct build *build, struct err *err)
 {
-	bool oci = tree_find(build->tree, "oci-layout") != NULL;
-	bool docker = tree_find(build->tree, "manifest.json") != NULL && tree_find(build->tree, "repositories") != NULL;
-	if (oci || docker)
-		log_note("'%s' looks like a saved container image; its layers are stored as they are. For its files, use: docker export",
-			 build->options->source);
-}
-
-static int build_run(struct build *build, const struct source *source, int fd, struct target_stats *ret_stats, struct err *err)
-{
+	output_restart(build->output);
 	int r = writer_open(build->output, &build->options->writer, &build->target, err);
 	if (r < 0)
 		return r;
 	build->tree = tree_new();
 	if (build->tree == NULL)
-		return err_sys(err, ENOMEM, "cannot build the image '%s'", build->options->image);
-	r = build_load(build, source, fd, err);
-	if (r == 0)
-		r = target_finish(build->target, build->tree, build->options->image_time, ret_stats, err);
-	if (r == 0)
-		r = image_verify(build->output, err);
-	return r == 0 ? output_commit(build->output, err) : r;
+		return err_sys(err, ENOMEM, "cannot build the image '%s'", build->options->target);
+	build->load = (struct load){
+		.tree = build->tree,
+		.target = build->target,
+		.progress = &build->progress,
+		.content_max_bytes = build->options->max_bytes != 0 ? build->options->max_bytes : CONTENT_MAX_BYTES,
+		.time_max = build->options->time < UINT32_MAX ? (uint32_t)build->options->time : UINT32_MAX,
+	};
+	return 0;
 }
 
-static int build_image(const struct options *options, struct err *err)
+static void build_end(struct build *build)
 {
-	struct build build = { .options = options };
-	struct target_stats stats;
-	const struct source *source;
-	autoclose int fd = -1;
-	int r = source_find(options->source, &source, &fd, err);
+	target_free(build->target);
+	tree_free(build->tree);
+	build->target = NULL;
+	build->tree = NULL;
+}
+
+static int build_try(struct build *build, struct err *err)
+{
+	int r = build_begin(build, err);
 	if (r == 0)
-		r = output_open(options->image, options->force, &build.output, err);
-	if (r < 0)
-		return r;
-	memory_limit();
-	progress_begin(&build.progress, options->quiet);
-	r = build_run(&build, source, fd, &stats, err);
-	progress_clear(&build.progress);
-	if (r == 0 && !options->quiet) {
-		load_notes(&build.load);
-		archive_note(&build);
+		r = build->container != NULL ? container_load(build, err) : entries_load(build, err);
+	if (r == 0 && build->options->mount_points)
+		r = load_mount_points(&build->load, err);
+	return r < 0 ? r : target_finish(build->target, build->tree, build->options->time, &build->stats, err);
+}
+
+static int build_run(struct build *build, struct err *err)
+{
+	int r = build_try(build, err);
+	if (r == -EUCLEAN) { /* a stored blob went bad under our hands, and was discarded */
+		build_end(build);
+		*err = (struct err)ERR_INIT;
+		r = build_try(build, err);
 	}
 	if (r == 0)
-		progress_end(&build.progress, options->image, stats.content_bytes, output_bytes(build.output), stats.file_count);
-	target_free(build.target);
-	tree_free(build.tree);
-	output_free(build.output);
+		r = image_verify(build->output, err);
+	if (r == 0)
+		r = output_commit(build->output, err);
+	if (r == 0)
+		image_keep(build);
 	return r;
+}
+
+static int build_image(struct build *build, struct err *err)
+{
+	const struct build_options *options = build->options;
+	int r = output_open(options->target, options->force, &build->output, err);
+	if (r < 0)
+		return r;
+	r = image_copy(build, err);
+	bool copied = r > 0;
+	if (r == 0)
+		r = build_run(build, err);
+	progress_clear(&build->progress);
+	if (r >= 0 && copied && !options->quiet)
+		progress_end_copy(&build->progress, options->target, output_bytes(build->output));
+	if (r < 0 || copied)
+		return r;
+	if (!options->quiet) {
+		load_notes(&build->load);
+		archive_note(build);
+	}
+	progress_end(&build->progress, options->target, build->stats.content_bytes, output_bytes(build->output), build->stats.file_count);
+	return 0;
+}
+
+static int build(const struct build_options *options, struct err *err)
+{
+	struct build build = { .options = options, .place = { .fd = -1 } };
+	memory_limit();
+	progress_begin(&build.progress, options->quiet);
+	int r = source_find(options->source, &build.place, err);
+	if (r == 0 && build.place.container != NULL)
+		r = container_find(&build, err);
+	if (r == 0)
+		r = build_image(&build, err);
+	progress_clear(&build.progress);
+	build_end(&build);
+	output_free(build.output);
+	container_close(build.container);
+	cache_close(build.cache);
+	if (build.place.fd >= 0)
+		close(build.place.fd);
+	return r < 0 ? r : 0;
 }
 
 static int run(int argc, char **argv)
 {
-	struct options options;
+	struct build_options options;
 	struct err err = ERR_INIT;
-	int r = options_parse(argc, argv, &options, &err);
+	int r = build_options_parse(argc, argv, &options, &err);
 	if (r > 0) {
-		fputs(HELP, stdout);
+		fputs(BUILD_HELP, stdout);
 		return EXIT_SUCCESS;
 	}
 	if (r < 0) {
 		log_err(&err);
 		return EXIT_USAGE;
 	}
-	r = build_image(&options, &err);
+	r = build(&options, &err);
 	if (r < 0)
 		log_err(&err);
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-const struct verb verb_build = { "build", "make an image of a directory or a tarball", run };
+const struct verb verb_build = { "build", "make an image of a container, a tarball or a directory", run };

@@ -5,6 +5,7 @@
 #include "builder/load.h"
 
 #include "builder/arena.h"
+#include "builder/oci/feed.h"
 #include "builder/progress.h"
 #include "builder/size.h"
 #include "builder/source.h"
@@ -25,13 +26,6 @@ static void tally(struct tally *tally, const char *path)
 {
 	if (tally->count++ == 0)
 		snprintf(tally->first, sizeof(tally->first), "%s", path);
-}
-
-static void progress_show(const struct load *load, const struct source *source, const struct reader *reader)
-{
-	uint64_t bytes_in, bytes_total;
-	source->progress(reader, &bytes_in, &bytes_total);
-	progress_update(load->progress, bytes_in, bytes_total, target_bytes(load->target));
 }
 
 /* Drops what SquashFS cannot hold, and all but the last of several values for one name. Returns how many are left. */
@@ -68,6 +62,8 @@ static int xattrs_take(struct load *load, const struct source_entry *entry, stru
 
 static uint32_t time_take(struct load *load, const struct source_entry *entry)
 {
+	if (entry->mtime > load->time_max && load->time_max < UINT32_MAX)
+		return load->time_max;
 	if (entry->mtime >= 0 && entry->mtime <= UINT32_MAX)
 		return (uint32_t)entry->mtime;
 	tally(&load->times, entry->path);
@@ -143,30 +139,60 @@ static int piece_write(struct load *load, const struct source_entry *entry, cons
 	return r;
 }
 
-static int data_copy(struct load *load, const struct source *source, struct reader *reader, const struct source_entry *entry,
-		     struct file **ret_file, struct err *err)
+/* Where a file's data comes from: at once from a reader, or later from a layer. */
+struct content {
+	const struct source *source; /* NULL: later */
+	struct reader *reader;
+	uint32_t layer, entry;
+};
+
+/* How data is read: the next piece, 1 or 0. */
+typedef int read_piece(void *context, struct piece *ret_piece, struct err *err);
+
+static int pieces_copy(struct load *load, const struct source_entry *entry, read_piece *read, void *context, struct err *err)
 {
 	uint64_t at = 0;
 	struct piece piece;
-	int r = content_check(load, entry, err);
-	if (r == 0)
-		r = target_file_begin(load->target, false, ret_file, err);
-	if (r < 0)
-		return r;
-	while ((r = entry->bytes == 0 ? 0 : source->read(reader, &piece, err)) > 0) {
+	int r;
+	while ((r = entry->bytes == 0 ? 0 : read(context, &piece, err)) > 0) {
 		r = piece_write(load, entry, &piece, &at, err);
 		if (r < 0)
 			return r;
-		progress_show(load, source, reader);
+		load->show(load);
 	}
+	return r < 0 ? r : target_file_hole(load->target, entry->bytes - at, err);
+}
+
+static int data_copy(struct load *load, const struct source_entry *entry, bool hot, read_piece *read, void *context,
+		     struct file **ret_file, struct err *err)
+{
+	int r = content_check(load, entry, err);
 	if (r == 0)
-		r = target_file_hole(load->target, entry->bytes - at, err);
+		r = target_file_begin(load->target, hot, ret_file, err);
+	if (r == 0)
+		r = pieces_copy(load, entry, read, context, err);
 	return r < 0 ? r : target_file_end(load->target, err);
 }
 
+static int source_piece(void *context, struct piece *ret_piece, struct err *err)
+{
+	const struct content *content = context;
+	return content->source->read(content->reader, ret_piece, err);
+}
+
+static int content_take(struct load *load, struct content *content, const struct source_entry *entry, struct inode *inode,
+			struct err *err)
+{
+	inode->deferred = content->source == NULL && entry->bytes > 0;
+	if (!inode->deferred)
+		return data_copy(load, entry, false, source_piece, content, &inode->file, err);
+	inode->origin.layer = content->layer;
+	inode->origin.entry = content->entry;
+	return 0;
+}
+
 /* A second name. The pax format lets it carry the data once more: then that is the inode's data from here on. */
-static int link_take(struct load *load, const struct source *source, struct reader *reader, const struct source_entry *entry,
-		     struct err *err)
+static int link_take(struct load *load, struct content *content, const struct source_entry *entry, struct err *err)
 {
 	struct node *node;
 	int r = tree_link(load->tree, entry->path, entry->target, &node, err);
@@ -174,14 +200,13 @@ static int link_take(struct load *load, const struct source *source, struct read
 		return r;
 	if (!S_ISREG(node->inode->mode))
 		return err_set(err, EBADMSG, "the hard link '%s' has data, but '%s' is no regular file", entry->path, entry->target);
-	return data_copy(load, source, reader, entry, &node->inode->file, err);
+	return content_take(load, content, entry, node->inode, err);
 }
 
-static int entry_take(struct load *load, const struct source *source, struct reader *reader, const struct source_entry *entry,
-		      struct err *err)
+static int entry_take(struct load *load, struct content *content, const struct source_entry *entry, struct err *err)
 {
 	if (entry->hard_link)
-		return link_take(load, source, reader, entry, err);
+		return link_take(load, content, entry, err);
 	if (S_ISSOCK(entry->mode)) {
 		tally(&load->sockets, entry->path);
 		return 0;
@@ -190,19 +215,57 @@ static int entry_take(struct load *load, const struct source *source, struct rea
 	struct node *node;
 	int r = inode_take(load, entry, &inode, err);
 	if (r == 0 && S_ISREG(inode.mode))
-		r = data_copy(load, source, reader, entry, &inode.file, err);
+		r = content_take(load, content, entry, &inode, err);
 	return r < 0 ? r : tree_insert(load->tree, entry->path, &inode, &node, err);
+}
+
+static void source_show(struct load *load)
+{
+	uint64_t bytes_in, bytes_total;
+	load->source->progress(load->reader, &bytes_in, &bytes_total);
+	progress_update(load->progress, "reading", bytes_in, bytes_total, target_bytes(load->target));
 }
 
 int load_source(struct load *load, const struct source *source, struct reader *reader, struct err *err)
 {
 	struct source_entry entry;
+	struct content content = { .source = source, .reader = reader };
 	int r;
+	load->source = source;
+	load->reader = reader;
+	load->show = source_show;
 	while ((r = source->next(reader, &entry, err)) > 0) {
-		r = entry_take(load, source, reader, &entry, err);
+		r = entry_take(load, &content, &entry, err);
 		if (r < 0)
 			return r;
-		progress_show(load, source, reader);
+		load->show(load);
+	}
+	return r;
+}
+
+int load_deferred(struct load *load, const struct source_entry *entry, uint32_t layer, uint32_t number, struct err *err)
+{
+	struct content content = { .layer = layer, .entry = number };
+	return entry_take(load, &content, entry, err);
+}
+
+static int feed_piece(void *context, struct piece *ret_piece, struct err *err)
+{
+	return feed_read(context, ret_piece, err);
+}
+
+int load_feed(struct load *load, struct feed *feed, struct err *err)
+{
+	struct feed_file file;
+	int r;
+	while ((r = feed_next(feed, &file, err)) > 0) {
+		struct source_entry entry = { .path = file.path, .bytes = file.bytes };
+		struct file *data;
+		r = data_copy(load, &entry, file.hot, feed_piece, feed, &data, err);
+		if (r < 0)
+			return r;
+		file.inode->deferred = false;
+		file.inode->file = data;
 	}
 	return r;
 }

@@ -10,9 +10,11 @@
 #include <stdint.h>
 
 struct err;
+struct feed;
 struct progress;
 struct reader;
 struct source;
+struct source_entry;
 struct tree;
 struct target;
 
@@ -22,6 +24,12 @@ struct load {
 	struct progress *progress;
 	uint64_t content_max_bytes;  /* of all files together, holes included */
 	uint64_t content_bytes;      /* so far */
+	uint32_t time_max;           /* no file gets a later time; UINT32_MAX: as they are */
+
+	/* Draws the progress; called often. Set by load_source(), and by who calls load_feed(). */
+	void (*show)(struct load *load);
+	const struct source *source;
+	struct reader *reader;
 
 	/* What is worth a note at the end: how many, and the first one's path. */
 	struct tally {
@@ -32,6 +40,12 @@ struct load {
 
 /* Takes in all entries of a source that is already open. */
 int load_source(struct load *load, const struct source *source, struct reader *reader, struct err *err);
+
+/* Takes in one entry of a layer, whose data comes later: as the origin of its inode, layer and number are kept. */
+int load_deferred(struct load *load, const struct source_entry *entry, uint32_t layer, uint32_t number, struct err *err);
+
+/* Takes in the data of deferred files. */
+int load_feed(struct load *load, struct feed *feed, struct err *err);
 
 /* Adds the directories and files that a container runtime mounts on, where the tree has nothing of that name. */
 int load_mount_points(struct load *load, struct err *err);

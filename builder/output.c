@@ -10,9 +10,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -208,6 +210,47 @@ uint64_t output_bytes(const struct output *output)
 void output_truncate(struct output *output, uint64_t bytes)
 {
 	output->bytes = bytes;
+}
+
+/* Copies through memory where the kernel cannot (another file system, before Linux 5.3). */
+static int copy_rest(struct output *output, int fd)
+{
+	enum { ROOM = 1024 * 1024 };
+	autofree char *room = malloc(ROOM);
+	ssize_t n = room == NULL ? -1 : 1;
+	while (n > 0) {
+		n = pread(fd, room, ROOM, (off_t)output->bytes);
+		int r = n > 0 ? output_write(output, output->bytes, room, (size_t)n) : 0;
+		if (r < 0)
+			return r;
+	}
+	return n < 0 ? -errno : 0;
+}
+
+int output_copy(struct output *output, int fd, struct err *err)
+{
+	enum { PART = 1 << 30 };
+	loff_t from = 0, to = 0;
+	ssize_t n = 1;
+	output_restart(output);
+	if (ioctl(output->fd, FICLONE, fd) == 0) {
+		struct stat st;
+		output->bytes = fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+		return 0;
+	}
+	while (n > 0) {
+		n = copy_file_range(fd, &from, output->fd, &to, PART, 0);
+		if (n > 0)
+			output->bytes += (uint64_t)n;
+	}
+	int r = copy_rest(output, fd);
+	return r < 0 ? err_sys(err, -r, "cannot write the image '%s'", output->path) : 0;
+}
+
+void output_restart(struct output *output)
+{
+	output->bytes = 0;
+	output->abandoned = false;
 }
 
 void output_abandon(struct output *output)

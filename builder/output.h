@@ -25,6 +25,12 @@ int output_write(struct output *output, uint64_t offset, const void *data, size_
 uint64_t output_bytes(const struct output *output);
 void output_truncate(struct output *output, uint64_t bytes);
 
+/* Fills the file with all that fd holds: by reflink or inside the kernel where that is possible. */
+int output_copy(struct output *output, int fd, struct err *err);
+
+/* From the beginning again: the file is empty, and writes count again. */
+void output_restart(struct output *output);
+
 /* From now on writes are dropped: for an orderly end of threads that still have data, when the file is doomed anyway. */
 void output_abandon(struct output *output);
 

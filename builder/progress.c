@@ -28,7 +28,7 @@ void progress_begin(struct progress *progress, bool quiet)
 	progress->last = progress->begin;
 }
 
-void progress_update(struct progress *progress, uint64_t bytes_in, uint64_t bytes_total, uint64_t bytes_out)
+void progress_update(struct progress *progress, const char *doing, uint64_t bytes_in, uint64_t bytes_total, uint64_t bytes_out)
 {
 	if (!progress->shown)
 		return;
@@ -38,11 +38,13 @@ void progress_update(struct progress *progress, uint64_t bytes_in, uint64_t byte
 		return;
 	progress->last = now;
 	progress->drawn = true;
-	char in[SIZE_TEXT_MAX], out[SIZE_TEXT_MAX], rate[SIZE_TEXT_MAX], part[8] = "";
+	char in[SIZE_TEXT_MAX], out[SIZE_TEXT_MAX], rate[SIZE_TEXT_MAX], part[8] = "", writing[SIZE_TEXT_MAX + 16] = "";
 	if (bytes_total > 0)
 		snprintf(part, sizeof(part), " %3u%%", (unsigned)(bytes_in >= bytes_total ? 100 : bytes_in * 100 / bytes_total));
+	if (bytes_out > 0)
+		snprintf(writing, sizeof(writing), ", writing %s", size_format(bytes_out, out));
 	double seconds = seconds_between(&progress->begin, &now);
-	fprintf(stderr, "\r\033[Kreading %s%s, writing %s, %s/s", size_format(bytes_in, in), part, size_format(bytes_out, out),
+	fprintf(stderr, "\r\033[K%s %s%s%s, %s/s", doing, size_format(bytes_in, in), part, writing,
 		size_format((uint64_t)((double)bytes_in / seconds), rate));
 }
 
@@ -63,4 +65,12 @@ void progress_end(struct progress *progress, const char *image, uint64_t bytes_i
 	char in[SIZE_TEXT_MAX], out[SIZE_TEXT_MAX];
 	log_note("'%s': %s, from %s in %" PRIu64 " files, %.1f s", image, size_format(bytes_out, out), size_format(bytes_in, in), files,
 		 seconds_between(&progress->begin, &now));
+}
+
+void progress_end_copy(struct progress *progress, const char *image, uint64_t bytes)
+{
+	progress_clear(progress);
+	char text[SIZE_TEXT_MAX];
+	if (progress->shown)
+		log_note("'%s': %s, built before and copied from the cache", image, size_format(bytes, text));
 }

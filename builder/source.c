@@ -4,6 +4,7 @@
  */
 #include "builder/source.h"
 
+#include "builder/oci/container.h"
 #include "lib/cleanup.h"
 #include "lib/err.h"
 
@@ -17,8 +18,13 @@
 static const struct source *const sources[] = { &source_directory, &source_tarball };
 enum { SOURCE_COUNT = sizeof(sources) / sizeof(sources[0]) };
 
+static const struct container_kind *const containers[] = { &container_registry, &container_layout, &container_oci_archive,
+							   &container_docker_archive };
+enum { CONTAINER_COUNT = sizeof(containers) / sizeof(containers[0]) };
+
 static const char SUPPORTED[] =
-	"this version takes a directory or a tarball (plain, gzip, zstd, xz or bzip2; - for standard input)";
+	"a source is a directory, a tarball (plain, gzip, zstd, xz or bzip2; - for standard input), or docker://NAME, oci:DIR, "
+	"oci-archive:FILE, docker-archive:FILE";
 
 /* Files that people give by mistake, or because another program takes them. */
 static const struct {
@@ -53,7 +59,19 @@ static int stranger_check(const uint8_t *head, const char *name, struct err *err
 	return 0;
 }
 
-/* Whether the name reads like "docker://image" or "oci-archive:file". */
+static bool container_find(const char *name, struct source_place *ret_place)
+{
+	for (int i = 0; i < CONTAINER_COUNT; i++) {
+		size_t length = strlen(containers[i]->scheme);
+		if (strncmp(name, containers[i]->scheme, length) != 0 || name[length] != ':')
+			continue;
+		*ret_place = (struct source_place){ .fd = -1, .container = containers[i], .rest = name + length + 1 };
+		return true;
+	}
+	return false;
+}
+
+/* Whether the name reads like "library://image" or "docker-daemon:image". */
 static bool is_reference(const char *name)
 {
 	const char *c = name;
@@ -78,8 +96,10 @@ static int source_open(const char *name, struct err *err)
 	return fd < 0 ? open_failed(name, errno, err) : fd;
 }
 
-int source_find(const char *name, const struct source **ret_source, int *ret_fd, struct err *err)
+int source_find(const char *name, struct source_place *ret_place, struct err *err)
 {
+	if (container_find(name, ret_place))
+		return 0;
 	autoclose int fd = source_open(name, err);
 	if (fd < 0)
 		return fd;
@@ -100,8 +120,7 @@ int source_find(const char *name, const struct source **ret_source, int *ret_fd,
 		int r = S_ISREG(st.st_mode) ? stranger_check(head, name, err) : 0;
 		if (r < 0)
 			return r;
-		*ret_source = sources[i];
-		*ret_fd = steal_fd(&fd);
+		*ret_place = (struct source_place){ .source = sources[i], .fd = steal_fd(&fd) };
 		return 0;
 	}
 	err_set(err, EINVAL, "the source '%s' is neither a file nor a directory", name);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Where an image's files come from. A kind of source is one file that exports one struct source; the table in source.c lists them.
+ * Where an image's files come from. A kind of source is one file that exports one struct source, or one struct container_kind for those that
+ * have layers (oci/container.h); source.c has the tables of both.
  * A reader hands out entries one after the other, and the data of a regular file in between, so that nothing is ever kept. What an
  * entry means for the tree is the loader's matter (load.h), the same for every source.
  */
@@ -13,6 +14,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct container_kind;
 struct err;
 struct progress;
 struct reader; /* a source's own state */
@@ -75,7 +77,16 @@ struct source {
 extern const struct source source_directory;
 extern const struct source source_tarball;
 
-/* Opens what the user named ("-": standard input) and finds the kind of source by its content. *ret_fd is the caller's to close. */
-int source_find(const char *name, const struct source **ret_source, int *ret_fd, struct err *err);
+/* What the user named: a file or a directory, or a container ("docker://…"). */
+struct source_place {
+	const struct source *source;
+	int fd;                                 /* of the file or directory, the caller's to close; else -1 */
+	const struct container_kind *container; /* NULL: source and fd are set */
+	const char *rest;                       /* what follows the container's scheme; part of the name */
+};
+
+/* Opens what the user named ("-": standard input) and finds the kind of source by its content; or finds the kind of container by
+ * the scheme before the first colon. A file whose name looks like that is given as "./docker:…". */
+int source_find(const char *name, struct source_place *ret_place, struct err *err);
 
 #endif

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Tarballs, plain or compressed, from a file or standard input: libarchive reads the tar stream, stream.c decompresses. The end of
- * the archive has to be there: two blocks of zeros, and nothing but zeros behind them.
+ * Tarballs, plain or compressed, from a file or standard input, and layers: libarchive reads the tar stream, stream.c decompresses.
+ * The end of a tarball has to be there: two blocks of zeros, and nothing but zeros behind them. A layer has a digest instead.
  *
  * The program never sets a locale, so names are bytes for libarchive too. It then warns about every name in a pax header that is
  * not ASCII and hands out the bytes as they stand, which is what we want; every other warning means that something was ignored,
  * and is an error here.
  */
-#include "builder/source.h"
+#include "builder/source_tar.h"
 
 #include "builder/stream.h"
 #include "lib/cleanup.h"
@@ -29,6 +29,9 @@ static const char HARMLESS_WARNING[] = "can't be converted";
 struct reader {
 	char *name;
 	struct stream *stream;
+	bool layer;
+	void (*tap)(void *context, const void *data, size_t bytes);
+	void *tap_context;
 	struct archive *archive;
 	struct archive_entry *entry; /* the current one, libarchive's */
 	struct err stream_err;       /* a failure inside libarchive's callback */
@@ -48,10 +51,18 @@ static bool tarball_matches(mode_t mode, const uint8_t *head, size_t bytes)
 	return S_ISREG(mode) || S_ISFIFO(mode) || S_ISSOCK(mode) || S_ISCHR(mode);
 }
 
+static long block_read(struct reader *reader, const void **ret_block, struct err *err)
+{
+	long n = stream_read(reader->stream, ret_block, err);
+	if (n > 0 && reader->tap != NULL)
+		reader->tap(reader->tap_context, *ret_block, (size_t)n);
+	return n;
+}
+
 static la_ssize_t tarball_input(struct archive *archive, void *data, const void **ret_block)
 {
 	struct reader *reader = data;
-	long n = stream_read(reader->stream, ret_block, &reader->stream_err);
+	long n = block_read(reader, ret_block, &reader->stream_err);
 	if (n > 0 && stream_bytes_out(reader->stream) > reader->headers_end)
 		n = err_set(&reader->stream_err, EFBIG, "the tarball '%s' has a file with more than 16 MiB of headers, after '%s'",
 			    reader->name, reader->last_path != NULL ? reader->last_path : "");
@@ -108,13 +119,9 @@ static void tarball_close(struct reader *reader)
 	free(reader);
 }
 
-static int tarball_begin(struct reader *reader, const struct source_options *options, struct err *err)
+static int tarball_begin(struct reader *reader, struct err *err)
 {
-	int r = stream_open_fd(options->fd, options->name, &reader->stream, err);
-	if (r < 0)
-		return r;
-	if (options->trusted)
-		stream_trust(reader->stream);
+	reader->headers_end = UINT64_MAX;
 	reader->archive = archive_read_new();
 	if (reader->archive == NULL)
 		return err_sys(err, ENOMEM, "cannot read '%s'", reader->name);
@@ -124,24 +131,58 @@ static int tarball_begin(struct reader *reader, const struct source_options *opt
 	return 0;
 }
 
-static int tarball_open(const struct source_options *options, struct reader **ret_reader, struct err *err)
+/* Takes the stream, also when it fails. */
+static int reader_new(struct stream *stream, const char *name, struct reader **ret_reader, struct err *err)
 {
 	struct reader *reader = calloc(1, sizeof(*reader));
-	if (reader == NULL || (reader->name = strdup(options->name)) == NULL) {
+	if (reader == NULL || (reader->name = strdup(name)) == NULL) {
 		free(reader);
-		return err_sys(err, ENOMEM, "cannot read '%s'", options->name);
+		stream_free(stream);
+		return err_sys(err, ENOMEM, "cannot read '%s'", name);
 	}
-	reader->headers_end = UINT64_MAX;
+	reader->stream = stream;
+	*ret_reader = reader;
+	return 0;
+}
+
+static int tarball_open(const struct source_options *options, struct reader **ret_reader, struct err *err)
+{
+	struct stream *stream;
+	struct reader *reader;
+	int r = stream_open_fd(options->fd, options->name, &stream, err);
+	if (r == 0)
+		r = reader_new(stream, options->name, &reader, err);
+	if (r < 0)
+		return r;
+	if (options->trusted)
+		stream_trust(stream);
 	struct stat st;
 	if (fstat(options->fd, &st) == 0 && S_ISREG(st.st_mode))
 		reader->file_bytes = (uint64_t)st.st_size;
-	int r = tarball_begin(reader, options, err);
-	if (r < 0) {
+	r = tarball_begin(reader, err);
+	if (r < 0)
 		tarball_close(reader);
+	else
+		*ret_reader = reader;
+	return r;
+}
+
+int tarball_open_layer(struct stream *stream, const char *name, void (*tap)(void *, const void *, size_t), void *tap_context,
+		       struct reader **ret_reader, struct err *err)
+{
+	struct reader *reader;
+	int r = reader_new(stream, name, &reader, err);
+	if (r < 0)
 		return r;
-	}
-	*ret_reader = reader;
-	return 0;
+	reader->layer = true;
+	reader->tap = tap;
+	reader->tap_context = tap_context;
+	r = tarball_begin(reader, err);
+	if (r < 0)
+		tarball_close(reader);
+	else
+		*ret_reader = reader;
+	return r;
 }
 
 static bool is_zero(const char *data, uint64_t bytes)
@@ -168,6 +209,17 @@ static int tarball_end(struct reader *reader, uint64_t begin, uint64_t consumed,
 		}
 		n = stream_read(reader->stream, &data, err);
 	} while (n > 0);
+	return (int)n;
+}
+
+/* The digest has the last word about a layer, and it covers every byte. */
+static int layer_end(struct reader *reader, struct err *err)
+{
+	const void *data;
+	long n;
+	do
+		n = block_read(reader, &data, err);
+	while (n > 0);
 	return (int)n;
 }
 
@@ -224,6 +276,8 @@ static int tarball_next(struct reader *reader, struct source_entry *ret_entry, s
 	reader->headers_end = UINT64_MAX;
 	if (reader->stream_err.code != 0)
 		return tarball_failed(reader, err);
+	if (reader->layer && (r == ARCHIVE_EOF || stream_bytes_out(reader->stream) == 0))
+		return layer_end(reader, err);
 	if (r == ARCHIVE_EOF)
 		return tarball_end(reader, begin, (uint64_t)archive_filter_bytes(reader->archive, 0), err);
 	const char *warning = archive_error_string(reader->archive);

@@ -106,14 +106,15 @@ static void clear_below(struct tree *tree, struct node *top)
 {
 	struct node *node = top;
 	for (;;) {
-		while (S_ISDIR(node->inode->mode) && node->inode->children != NULL) {
+		while (node->inode != NULL && S_ISDIR(node->inode->mode) && node->inode->children != NULL) {
 			struct node *child = node->inode->children;
 			node->inode->children = child->sibling;
 			node = child;
 		}
 		if (node == top)
 			return;
-		unhash(tree, node);
+		if (node->inode != NULL)
+			unhash(tree, node);
 		node = node->parent;
 	}
 }
@@ -394,6 +395,83 @@ struct node *tree_find(struct tree *tree, const char *path)
 	return place.name[0] == '\0' ? place.directory : child_find(tree, place.directory, place.name);
 }
 
+/* The first directory in a sibling list. */
+static struct node *first_directory(struct node *node)
+{
+	while (node != NULL && !S_ISDIR(node->inode->mode))
+		node = node->sibling;
+	return node;
+}
+
+struct node *tree_next_down(struct node *directory)
+{
+	struct node *next = first_directory(directory->inode->children);
+	while (next == NULL && directory->parent != NULL) {
+		next = first_directory(directory->sibling);
+		directory = directory->parent;
+	}
+	return next;
+}
+
+/* The node to be removed or cleared. Returns 0 without one, if there is nothing of that name. */
+static int removable(struct tree *tree, const char *path, struct node **ret_node, struct err *err)
+{
+	struct place place;
+	*ret_node = NULL;
+	int r = path_check(path, err);
+	if (r < 0)
+		return r;
+	r = walk(tree, path, false, &place);
+	if (r == -ENOMEM || r == -ELOOP)
+		return walk_failed(r, path, err);
+	if (r == 0)
+		*ret_node = place.name[0] == '\0' ? place.directory : child_find(tree, place.directory, place.name);
+	return 0;
+}
+
+/* The node stays in its parent's list, without an inode, until the sweep: finding its place there would take as long as the list is. */
+static void node_kill(struct tree *tree, struct node *node)
+{
+	if (S_ISDIR(node->inode->mode))
+		clear_below(tree, node);
+	unhash(tree, node);
+	node->inode = NULL;
+}
+
+int tree_remove(struct tree *tree, const char *path, struct err *err)
+{
+	struct node *node;
+	int r = removable(tree, path, &node, err);
+	if (r < 0 || node == NULL)
+		return r;
+	if (node == tree->root)
+		return err_set(err, EINVAL, "the root of the tree, '%s', cannot be removed", path);
+	node_kill(tree, node);
+	return 0;
+}
+
+int tree_clear(struct tree *tree, const char *path, struct err *err)
+{
+	struct node *node;
+	int r = removable(tree, path, &node, err);
+	if (r == 0 && node != NULL && S_ISDIR(node->inode->mode))
+		clear_below(tree, node);
+	return r;
+}
+
+void tree_sweep(struct tree *tree)
+{
+	for (struct node *directory = tree->root; directory != NULL; directory = tree_next_down(directory)) {
+		struct node **slot = &directory->inode->children;
+		while (*slot != NULL) {
+			if ((*slot)->inode == NULL)
+				*slot = (*slot)->sibling;
+			else
+				slot = &(*slot)->sibling;
+		}
+	}
+}
+
 static int compare_names(const void *a, const void *b)
 {
 	return strcmp((*(struct node *const *)a)->name, (*(struct node *const *)b)->name);
@@ -422,25 +500,6 @@ static int children_sort(struct inode *directory)
 	return 0;
 }
 
-/* The first directory in a sibling list. */
-static struct node *first_directory(struct node *node)
-{
-	while (node != NULL && !S_ISDIR(node->inode->mode))
-		node = node->sibling;
-	return node;
-}
-
-/* All directories, each before those below it. */
-static struct node *next_down(struct node *directory)
-{
-	struct node *next = first_directory(directory->inode->children);
-	while (next == NULL && directory->parent != NULL) {
-		next = first_directory(directory->sibling);
-		directory = directory->parent;
-	}
-	return next;
-}
-
 static void children_number(struct inode *directory, uint32_t *count, uint32_t *newest)
 {
 	directory->links = 2;
@@ -462,7 +521,7 @@ int tree_number(struct tree *tree, uint32_t *ret_count, uint32_t *ret_newest, st
 	const struct inode *root = tree->root->inode;
 	uint32_t count = 1, newest = root->implicit ? 0 : root->mtime;
 	tree->root->inode->number = 1;
-	for (struct node *directory = tree->root; directory != NULL; directory = next_down(directory)) {
+	for (struct node *directory = tree->root; directory != NULL; directory = tree_next_down(directory)) {
 		if (children_sort(directory->inode) < 0)
 			return err_memory(err);
 		children_number(directory->inode, &count, &newest);

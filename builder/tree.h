@@ -23,6 +23,7 @@ enum { NAME_BYTES_MAX = 255, TARGET_BYTES_MAX = 4095, PATH_BYTES_MAX = 65535 };
 struct inode {
 	uint16_t mode;            /* type and permissions, as in st_mode */
 	bool implicit;            /* a parent that no entry described: gets the image's own time */
+	bool deferred;            /* a regular file whose data has not been read: origin, not file */
 	uint32_t uid, gid;
 	uint32_t mtime;           /* seconds since 1970 */
 	uint32_t links;           /* from here on set by tree_number() … */
@@ -33,7 +34,10 @@ struct inode {
 		struct node *children; /* of a directory; the sibling list */
 		const char *target;    /* of a symlink */
 		uint32_t device;       /* of a device node, as Linux encodes it in 32 bits */
-		struct file *file;     /* of a regular file */
+		struct file *file;     /* of a regular file … */
+		struct {
+			uint32_t layer, entry; /* … or where its data is going to come from: deferred */
+		} origin;
 	};
 };
 
@@ -68,6 +72,15 @@ int tree_link(struct tree *tree, const char *path, const char *target, struct no
 
 /* The node that path names, last symlink not followed, or NULL. */
 struct node *tree_find(struct tree *tree, const char *path);
+
+/* Takes path (last symlink not followed) out of the tree with all that is below it, or only what is below it, if it is a directory. A path that is
+ * not there is no error. Afterwards, and before anything else, tree_sweep() has to be called: once for many removals. */
+int tree_remove(struct tree *tree, const char *path, struct err *err);
+int tree_clear(struct tree *tree, const char *path, struct err *err);
+void tree_sweep(struct tree *tree);
+
+/* All directories, each before those below it: for (d = tree_root(tree); d != NULL; d = tree_next_down(d)). */
+struct node *tree_next_down(struct node *directory);
 
 /* Sorts every directory by the names' bytes, gives inodes their number and link count, and returns how many inodes there are.
  * ret_newest is the latest mtime that an entry gave, 0 if there was none. Nothing may be inserted afterwards. */

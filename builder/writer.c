@@ -9,7 +9,9 @@
 #include "builder/writer_internal.h"
 #include "lib/err.h"
 
+#include <dlfcn.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,11 +29,12 @@ static const struct {
 	const char *name;
 	SQFS_COMPRESSOR id;
 	int level_default, level_min, level_max; /* LEVEL_DEFAULT: no levels */
+	const char *version; /* the library's function that tells it */
 } compressors[] = {
-	{ "zstd", SQFS_COMP_ZSTD, ZSTD_LEVEL, 1, 22 },
-	{ "gzip", SQFS_COMP_GZIP, 9, 1, 9 },
-	{ "lz4", SQFS_COMP_LZ4, LEVEL_DEFAULT, LEVEL_DEFAULT, LEVEL_DEFAULT },
-	{ "xz", SQFS_COMP_XZ, 6, 0, 9 },
+	{ "zstd", SQFS_COMP_ZSTD, ZSTD_LEVEL, 1, 22, "ZSTD_versionString" },
+	{ "gzip", SQFS_COMP_GZIP, 9, 1, 9, "zlibVersion" },
+	{ "lz4", SQFS_COMP_LZ4, LEVEL_DEFAULT, LEVEL_DEFAULT, LEVEL_DEFAULT, "LZ4_versionString" },
+	{ "xz", SQFS_COMP_XZ, 6, 0, 9, "lzma_version_string" },
 };
 enum { COMPRESSOR_COUNT = sizeof(compressors) / sizeof(compressors[0]) };
 
@@ -117,6 +120,15 @@ int writer_options_check(struct writer_options *options, struct err *err)
 		return err_set(err, EINVAL, "the compressor %s has levels %d to %d, not %d", options->compressor,
 			       compressors[index].level_min, compressors[index].level_max, options->level);
 	return 0;
+}
+
+/* libsquashfs links the compressing libraries; the one it uses in this process is the one to ask. */
+void writer_version(const struct writer_options *options, char *text, size_t bytes)
+{
+	const char *(*version)(void);
+	void *symbol = dlsym(RTLD_DEFAULT, compressors[compressor_find(options->compressor)].version);
+	memcpy(&version, &symbol, sizeof(version)); /* ISO C has no cast from data to functions */
+	snprintf(text, bytes, "%s %s", options->compressor, symbol != NULL ? version() : "unknown");
 }
 
 /* A compressor that never makes a block longer. libsquashfs 1.2's lz4 does, which readers take for damage. */

@@ -145,6 +145,15 @@ bool blob_is_verified(const struct blob *blob)
 	return verified;
 }
 
+bool blob_is_whole(const struct blob *blob)
+{
+	struct blob *mutable = (struct blob *)blob;
+	pthread_mutex_lock(&mutable->mutex);
+	bool whole = blob->state == WHOLE;
+	pthread_mutex_unlock(&mutable->mutex);
+	return whole;
+}
+
 const char *blob_name(const struct blob *blob)
 {
 	return blob->name;

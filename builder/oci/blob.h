@@ -32,6 +32,7 @@ bool blob_is_abandoned(const struct blob *blob);
 long blob_read(struct blob *blob, uint64_t offset, void *data, size_t bytes, struct err *err);
 
 uint64_t blob_bytes(const struct blob *blob);
+bool blob_is_whole(const struct blob *blob);    /* nothing of it is still to arrive */
 bool blob_is_verified(const struct blob *blob); /* for an arriving blob: once blob_read() has returned its end */
 const char *blob_name(const struct blob *blob);
 

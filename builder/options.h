@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The command line of simg build, and the environment variables that stand for options.
+ */
+#ifndef SIMG_BUILDER_OPTIONS_H
+#define SIMG_BUILDER_OPTIONS_H
+
+#include "builder/writer.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct err;
+
+struct build_options {
+	const char *target, *source;
+	struct writer_options writer;
+	const char *architecture; /* --arch; NULL: this machine's */
+	const char *auth_file;    /* NULL: the usual places */
+	uint64_t max_bytes;       /* 0: not given */
+	uint64_t time;            /* --timestamp or SOURCE_DATE_EPOCH; TARGET_TIME_NEWEST if neither is given */
+	bool force, quiet, mount_points;
+};
+
+extern const char BUILD_HELP[];
+
+/* Returns 0, 1 if the help was asked for, or a negative errno. The strings are those of argv. */
+int build_options_parse(int argc, char **argv, struct build_options *options, struct err *err);
+
+#endif
