@@ -71,9 +71,13 @@ struct document_reader {
 		    size_t *ret_bytes, struct err *err);
 };
 
-/* text is the first document, its digest compared already where one was asked for; content_type NULL if unknown. Fills container->digest, manifest
- * and config. */
+/* text is the first document, its digest compared already where one was asked for; content_type NULL if unknown. Fills container->manifest
+ * and config, and digest, unless that is set already to the one of text and text is a manifest. */
 int container_resolve(struct container *container, const struct container_options *options, const char *text, size_t bytes,
 		      const char *content_type, const struct document_reader *reader, struct err *err);
+
+/* Compares the configuration's platform with the wanted one, for a container that was not made by container_resolve(). -ENOTSUP for another
+ * system than Linux; another architecture is -ENOENT if one was given, else a note. */
+int container_platform_check(const struct container *container, const struct container_options *options, struct err *err);
 
 #endif

@@ -9,6 +9,7 @@
 #define SIMG_BUILDER_OCI_MANIFEST_H
 
 #include "builder/oci/digest.h"
+#include "builder/oci/platform.h"
 #include "lib/strlist.h"
 
 #include <stdbool.h>
@@ -34,18 +35,6 @@ struct descriptor {
 	size_t data_bytes;
 };
 
-/* What to choose from an index. */
-struct platform {
-	const char *os;           /* "linux" */
-	const char *architecture; /* "amd64", "arm64", … as Go spells it */
-	const char *variant;      /* "v8", or NULL: any */
-};
-
-/* The platform of a name that users give ("amd64", "x86_64", "arm64", "aarch64", "arm/v7", "linux/arm64/v8", …), or of this machine with
- * NULL. The strings are constants or, for an unknown name, parts of storage, which the caller provides. -EINVAL for a malformed name. */
-enum { PLATFORM_STORAGE_BYTES = 64 };
-int platform_parse(const char *name, char *storage, struct platform *ret_platform, struct err *err);
-
 enum document_kind { DOCUMENT_MANIFEST, DOCUMENT_INDEX };
 
 struct manifest {
@@ -62,20 +51,23 @@ struct image_config {
 	char *os, *architecture, *variant, *created; /* NULL where the configuration does not say */
 };
 
-/* What a document is: its own "mediaType" tells, else the content_type under which it came (NULL: unknown), else its shape. Refused: schema 1, documents
- * with both "manifests" and "layers" (CVE-2021-41190), what contradicts its media type. name is for messages. */
+/* What a document is: its own "mediaType" tells, else the content_type under which it came (NULL: unknown), else its shape. Refused:
+ * schema 1 and artifacts (-ENOTSUP), documents with both "manifests" and "layers" (CVE-2021-41190) and what contradicts its media
+ * type (-EBADMSG). Here and below, name is how messages call the document: "the manifest of 'app.tar'". */
 int document_kind(const char *text, size_t bytes, const char *content_type, const char *name, enum document_kind *ret_kind,
 		  struct err *err);
 
-/* The entry of an index for the platform: the first that matches. Attestations and other entries for no platform are skipped; an entry without a platform is taken only if nothing
- * matches and it is alone. If nothing fits, the error lists what there is. The caller frees with descriptor_free(). */
+/* The entry of an index for the platform: the one that platform_rank() finds best, the first of several. Attestations and other entries
+ * for no platform are skipped; an entry without a platform is taken only if it is the only one. -ENOENT with what there is if nothing
+ * fits. The caller frees with descriptor_free(). */
 int index_choose(const char *text, size_t bytes, const struct platform *platform, const char *name, struct descriptor *ret_chosen,
 		 struct err *err);
 
-/* Refuses what is no container image (a helm chart, an ORAS artifact, …) by the media types of config and layers, and says so. */
+/* Refuses (-ENOTSUP) what is no container image (a Helm chart, an artifact, …) by the media types of config and layers, and says so. The
+ * caller frees with manifest_free(). */
 int manifest_parse(const char *text, size_t bytes, const char *name, struct manifest *ret_manifest, struct err *err);
 
-/* layer_count: of the manifest; another number of diff_ids is refused. */
+/* layer_count: of the manifest; another number of diff_ids is refused. The caller frees with image_config_free(). */
 int image_config_parse(const char *text, size_t bytes, size_t layer_count, const char *name, struct image_config *ret_config,
 		       struct err *err);
 
