@@ -23,6 +23,7 @@ enum {
 	BACKLOG_PER_JOB = 4,  /* blocks in flight: enough to keep a thread busy, little memory */
 	BACKLOG_MIN = 16,
 	DEVICE_BLOCK_BYTES = 4096,
+	STORING_RATIO = 16,
 };
 
 static const struct {
@@ -135,6 +136,7 @@ void writer_version(const struct writer_options *options, char *text, size_t byt
 struct shrinking {
 	sqfs_compressor_t base; /* first: libsquashfs knows the compressor by it */
 	sqfs_compressor_t *inner;
+	bool storing; /* makes a block shorter only if next to nothing is left of it */
 };
 
 static sqfs_compressor_t *inner_of(const void *compressor)
@@ -145,8 +147,9 @@ static sqfs_compressor_t *inner_of(const void *compressor)
 static sqfs_s32 shrinking_do_block(sqfs_compressor_t *compressor, const sqfs_u8 *in, sqfs_u32 size, sqfs_u8 *out, sqfs_u32 outsize)
 {
 	sqfs_compressor_t *inner = inner_of(compressor);
+	sqfs_u32 max = ((const struct shrinking *)compressor)->storing ? size / STORING_RATIO : size;
 	sqfs_s32 n = inner->do_block(inner, in, size, out, outsize);
-	return n >= 0 && (sqfs_u32)n >= size ? 0 : n; /* 0: store it as it is */
+	return n >= 0 && (sqfs_u32)n >= max ? 0 : n; /* 0: store it as it is */
 }
 
 static void shrinking_get_configuration(const sqfs_compressor_t *compressor, sqfs_compressor_config_t *config)
@@ -260,17 +263,18 @@ static struct writer *writer_of(struct target *target)
 	return (struct writer *)target;
 }
 
+/* Hot data is stored as it is, and its tail in a block of its own: in one that files share, it would keep others uncompressed. */
 static int writer_file_begin(struct target *target, bool hot, struct file **ret_file, struct err *err)
 {
 	struct writer *writer = writer_of(target);
-	(void)hot;
+	sqfs_u32 flags = hot ? SQFS_BLK_DONT_COMPRESS | SQFS_BLK_DONT_FRAGMENT : 0;
 	struct file *file = calloc(1, sizeof(*file));
 	if (file == NULL)
 		return writer_failed(writer, SQFS_ERROR_ALLOC, "a file", err);
 	file->next = writer->files;
 	writer->files = writer->current = file;
 	/* libsquashfs keeps the address of file->data and writes there until all blocks are done. */
-	int r = sqfs_block_processor_begin_file(writer->processor, &file->data, NULL, 0);
+	int r = sqfs_block_processor_begin_file(writer->processor, &file->data, NULL, flags);
 	if (r != 0)
 		return writer_failed(writer, r, "a file", err);
 	*ret_file = file;
@@ -346,6 +350,14 @@ static int pad(struct writer *writer, struct err *err)
 	return r == 0 ? 0 : writer_failed(writer, r, "the end", err);
 }
 
+/* From here on nothing is compressed but the block lists of large holes, which would take four bytes for each block. The flags only
+ * tell people. */
+static void metadata_store(struct writer *writer)
+{
+	((struct shrinking *)writer->compressor)->storing = true;
+	writer->super.flags |= SQFS_FLAG_UNCOMPRESSED_INODES | SQFS_FLAG_UNCOMPRESSED_IDS | SQFS_FLAG_UNCOMPRESSED_XATTRS;
+}
+
 static int writer_finish(struct target *target, struct tree *tree, uint64_t image_time, struct target_stats *ret_stats, struct err *err)
 {
 	struct writer *writer = writer_of(target);
@@ -357,6 +369,8 @@ static int writer_finish(struct target *target, struct tree *tree, uint64_t imag
 	if (r < 0)
 		return r;
 	writer->super.modification_time = image_time == TARGET_TIME_NEWEST ? newest : (uint32_t)image_time;
+	if (writer->plain_metadata)
+		metadata_store(writer);
 	r = metadata_write(writer, tree, inode_count, err);
 	if (r == 0)
 		r = pad(writer, err);
@@ -420,6 +434,7 @@ int writer_open(struct output *output, const struct writer_options *options, str
 		return err_sys(err, ENOMEM, "cannot write the image '%s'", output_path(output));
 	writer->base.ops = &writer_ops;
 	writer->output = output;
+	writer->plain_metadata = options->plain_metadata;
 	writer->sink = (struct sink){
 		.base = { .read_at = sink_read, .write_at = sink_write, .get_size = sink_size, .truncate = sink_truncate },
 		.output = output,

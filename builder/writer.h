@@ -6,6 +6,7 @@
 #ifndef SIMG_BUILDER_WRITER_H
 #define SIMG_BUILDER_WRITER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,7 @@ struct writer_options {
 	int level;              /* LEVEL_DEFAULT: zstd 3, the others' own; lz4 has none */
 	uint32_t block_bytes;   /* a power of two, 4 KiB to 1 MiB */
 	unsigned jobs;          /* compressing threads, 1 or more */
+	bool plain_metadata;    /* inodes, directories and tables uncompressed: every lookup in a fresh mount reads some */
 };
 
 /* Checks that there is such a compressor with such a level, and puts the real level in the place of LEVEL_DEFAULT. */

@@ -52,6 +52,7 @@ struct writer {
 	struct file *files, *current;
 	uint64_t file_count, content_bytes;
 	uint8_t *zeros; /* one block */
+	bool plain_metadata;
 };
 
 /* Fills err from a libsquashfs result: the failed system call's reason if there was one. Returns err's code. */
