@@ -3,6 +3,7 @@
  * simg build: one source to one image. Needs no privilege, and unpacks nothing to disk.
  */
 #include "builder/cache/cache.h"
+#include "builder/hot.h"
 #include "builder/load.h"
 #include "builder/oci/container.h"
 #include "builder/oci/layers.h"
@@ -42,6 +43,7 @@ struct build {
 	struct output *output;
 	struct target *target;
 	struct tree *tree;
+	struct hot_set hot;
 	struct load load;
 	struct target_stats stats;
 };
@@ -126,9 +128,10 @@ static void image_key(const struct build *build, char key[DIGEST_TEXT_MAX])
 {
 	const struct build_options *options = build->options;
 	struct digest digest;
-	char text[4096], version[64];
+	char text[4096], version[64], hot[DIGEST_TEXT_MAX];
+	hot_set_key(&build->hot, hot);
 	writer_version(&options->writer, version, sizeof(version));
-	int n = snprintf(text, sizeof(text), "%s\n%s\n%s\n%s\n%s\n%s %d %u\n%" PRIu64 "\n%d\n", PACKAGE_VERSION, build->container->source,
+	int n = snprintf(text, sizeof(text), "%s\n%s\n%s\n%s\n%s\n%s\n%s %d %u\n%" PRIu64 "\n%d\n", PACKAGE_VERSION, hot, build->container->source,
 			 build->container->digest.text, build->container->config.architecture, version, options->writer.compressor, options->writer.level, options->writer.block_bytes, options->time,
 			 options->mount_points);
 	digest_of(text, n < (int)sizeof(text) ? (size_t)n : sizeof(text), &digest);
@@ -187,10 +190,20 @@ static void memory_limit(void)
 #endif
 }
 
+/* What every start reads, and with it the metadata, through which everything is found. */
+static int hot_take(struct build *build, struct err *err)
+{
+	const struct build_options *options = build->options;
+	build->hot.standard = options->hot_standard;
+	return options->hot_list == NULL ? 0 : hot_set_read(&build->hot, options->hot_list, err);
+}
+
 static int build_begin(struct build *build, struct err *err)
 {
+	struct writer_options writer_options = build->options->writer;
+	writer_options.plain_metadata = !hot_set_is_empty(&build->hot);
 	output_restart(build->output);
-	int r = writer_open(build->output, &build->options->writer, &build->target, err);
+	int r = writer_open(build->output, &writer_options, &build->target, err);
 	if (r < 0)
 		return r;
 	build->tree = tree_new();
@@ -200,6 +213,7 @@ static int build_begin(struct build *build, struct err *err)
 		.tree = build->tree,
 		.target = build->target,
 		.progress = &build->progress,
+		.hot = &build->hot,
 		.content_max_bytes = build->options->max_bytes != 0 ? build->options->max_bytes : CONTENT_MAX_BYTES,
 		.time_max = build->options->time < UINT32_MAX ? (uint32_t)build->options->time : UINT32_MAX,
 	};
@@ -269,7 +283,9 @@ static int build(const struct build_options *options, struct err *err)
 	struct build build = { .options = options, .place = { .fd = -1 } };
 	memory_limit();
 	progress_begin(&build.progress, options->quiet);
-	int r = source_find(options->source, &build.place, err);
+	int r = hot_take(&build, err);
+	if (r == 0)
+		r = source_find(options->source, &build.place, err);
 	if (r == 0 && build.place.container != NULL)
 		r = container_find(&build, err);
 	if (r == 0)
@@ -277,6 +293,7 @@ static int build(const struct build_options *options, struct err *err)
 	progress_clear(&build.progress);
 	build_end(&build);
 	output_free(build.output);
+	hot_set_free(&build.hot);
 	container_close(build.container);
 	cache_close(build.cache);
 	if (build.place.fd >= 0)

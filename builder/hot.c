@@ -4,6 +4,7 @@
  */
 #include "builder/hot.h"
 
+#include "builder/oci/digest.h"
 #include "lib/cleanup.h"
 #include "lib/err.h"
 #include "lib/log.h"
@@ -182,6 +183,20 @@ int hot_set_read(struct hot_set *set, const char *list, struct err *err)
 		return err_set(err, EINVAL, "the list of hot files '%s' names none", list);
 	paths_sort(set);
 	return 0;
+}
+
+void hot_set_key(const struct hot_set *set, char *key)
+{
+	struct digest digest = { "" };
+	struct hash *hash = hash_new(NULL);
+	if (hash != NULL) {
+		hash_add(hash, set->standard ? "1" : "0", 1);
+		for (size_t i = 0; i < set->count; i++)
+			hash_add(hash, set->paths[i].path, strlen(set->paths[i].path) + 1);
+		hash_digest(hash, &digest);
+	}
+	hash_free(hash);
+	memcpy(key, digest.text, sizeof(digest.text));
 }
 
 void hot_set_note(const struct hot_set *set)

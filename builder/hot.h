@@ -35,6 +35,9 @@ bool hot_set_is_empty(const struct hot_set *set);
 /* Whether the regular file at path, as a source names it ("./usr/bin/bash"), is hot. Remembers which paths of lists were found. */
 bool hot_set_contains(struct hot_set *set, const char *path);
 
+/* A text that is the same for sets of the same files, and else another one. key has DIGEST_TEXT_MAX bytes. */
+void hot_set_key(const struct hot_set *set, char *key);
+
 /* Prints a note if paths of lists were not found. */
 void hot_set_note(const struct hot_set *set);
 

@@ -5,6 +5,7 @@
 #include "builder/load.h"
 
 #include "builder/arena.h"
+#include "builder/hot.h"
 #include "builder/oci/feed.h"
 #include "builder/progress.h"
 #include "builder/size.h"
@@ -163,12 +164,12 @@ static int pieces_copy(struct load *load, const struct source_entry *entry, read
 	return r < 0 ? r : target_file_hole(load->target, entry->bytes - at, err);
 }
 
-static int data_copy(struct load *load, const struct source_entry *entry, bool hot, read_piece *read, void *context,
+static int data_copy(struct load *load, const struct source_entry *entry, read_piece *read, void *context,
 		     struct file **ret_file, struct err *err)
 {
 	int r = content_check(load, entry, err);
 	if (r == 0)
-		r = target_file_begin(load->target, hot, ret_file, err);
+		r = target_file_begin(load->target, hot_set_contains(load->hot, entry->path), ret_file, err);
 	if (r == 0)
 		r = pieces_copy(load, entry, read, context, err);
 	return r < 0 ? r : target_file_end(load->target, err);
@@ -185,7 +186,7 @@ static int content_take(struct load *load, struct content *content, const struct
 {
 	inode->deferred = content->source == NULL && entry->bytes > 0;
 	if (!inode->deferred)
-		return data_copy(load, entry, false, source_piece, content, &inode->file, err);
+		return data_copy(load, entry, source_piece, content, &inode->file, err);
 	inode->origin.layer = content->layer;
 	inode->origin.entry = content->entry;
 	return 0;
@@ -261,7 +262,7 @@ int load_feed(struct load *load, struct feed *feed, struct err *err)
 	while ((r = feed_next(feed, &file, err)) > 0) {
 		struct source_entry entry = { .path = file.path, .bytes = file.bytes };
 		struct file *data;
-		r = data_copy(load, &entry, file.hot, feed_piece, feed, &data, err);
+		r = data_copy(load, &entry, feed_piece, feed, &data, err);
 		if (r < 0)
 			return r;
 		file.inode->deferred = false;
@@ -338,5 +339,6 @@ void load_notes(const struct load *load)
 	     "extended attributes that SquashFS cannot hold are left out");
 	note(&load->acls, "access control list that SquashFS cannot hold is left out",
 	     "access control lists that SquashFS cannot hold are left out");
+	hot_set_note(load->hot);
 	note(&load->times, "time before 1970 or after 2106 is cut to that", "times before 1970 or after 2106 are cut to that");
 }

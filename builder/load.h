@@ -11,6 +11,7 @@
 
 struct err;
 struct feed;
+struct hot_set;
 struct progress;
 struct reader;
 struct source;
@@ -22,6 +23,7 @@ struct load {
 	struct tree *tree;
 	struct target *target;
 	struct progress *progress;
+	struct hot_set *hot;         /* which files are stored for a fast start */
 	uint64_t content_max_bytes;  /* of all files together, holes included */
 	uint64_t content_bytes;      /* so far */
 	uint32_t time_max;           /* no file gets a later time; UINT32_MAX: as they are */

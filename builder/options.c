@@ -42,6 +42,8 @@ const char BUILD_HELP[] =
 	"                         machine's)\n"
 	"      --auth-file FILE   credentials for registries (default: see simg-login(1))\n"
 	"      --timestamp T      no file is younger than T, in seconds since 1970\n"
+	"      --hot LIST         do not compress the files named in LIST: quicker starts\n"
+	"      --no-hot           compress even the loader, libc, shells, Python, ...\n"
 	"      --max-size SIZE    how much the files may hold; default 4T, and 1000 times\n"
 	"                         what a compressed tarball takes\n"
 	"      --no-mount-points  do not add /proc, /tmp, /etc/hosts, ... where missing\n"
@@ -58,6 +60,8 @@ static const struct option LONG_OPTIONS[] = {
 	{ "level", required_argument, NULL, 'l' },
 	{ "block-size", required_argument, NULL, 'b' },
 	{ "jobs", required_argument, NULL, 'j' },
+	{ "hot", required_argument, NULL, 'H' },
+	{ "no-hot", no_argument, NULL, 'N' },
 	{ "no-mount-points", no_argument, NULL, 'M' },
 	{ "max-size", required_argument, NULL, 'm' },
 	{ "arch", required_argument, NULL, 'a' },
@@ -130,6 +134,12 @@ static int option_take(struct build_options *options, int option, const char *va
 	case 'M':
 		options->mount_points = false;
 		break;
+	case 'H':
+		options->hot_list = value;
+		break;
+	case 'N':
+		options->hot_standard = false;
+		break;
 	case 'c':
 		options->writer.compressor = value;
 		break;
@@ -179,6 +189,7 @@ int build_options_parse(int argc, char **argv, struct build_options *options, st
 	int option;
 	*options = (struct build_options){
 		.writer = { .compressor = "zstd", .level = LEVEL_DEFAULT, .block_bytes = BLOCK_BYTES_DEFAULT, .jobs = jobs_default() },
+		.hot_standard = true,
 		.time = TARGET_TIME_NEWEST,
 		.mount_points = true,
 	};

@@ -17,9 +17,10 @@ struct build_options {
 	struct writer_options writer;
 	const char *architecture; /* --arch; NULL: this machine's */
 	const char *auth_file;    /* NULL: the usual places */
+	const char *hot_list;     /* NULL: none */
 	uint64_t max_bytes;       /* 0: not given */
 	uint64_t time;            /* --timestamp or SOURCE_DATE_EPOCH; TARGET_TIME_NEWEST if neither is given */
-	bool force, quiet, mount_points;
+	bool force, quiet, mount_points, hot_standard;
 };
 
 extern const char BUILD_HELP[];

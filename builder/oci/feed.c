@@ -28,7 +28,6 @@ enum record_kind { RECORD_FILE, RECORD_PIECE, RECORD_END };
 /* In a chunk; followed by the file's path or the piece's data, and padding. */
 struct record {
 	enum record_kind kind;
-	bool hot;
 	uint32_t bytes;      /* of what follows, without padding */
 	uint64_t size;       /* RECORD_FILE: of the file; RECORD_PIECE: its offset */
 	struct inode *inode; /* RECORD_FILE */
@@ -127,7 +126,7 @@ static int record_add(struct lane *lane, const struct record *record, const void
 static int lane_file(void *context, const struct wanted *wanted, const struct source_entry *entry, struct err *err)
 {
 	struct lane *lane = context;
-	struct record record = { .kind = RECORD_FILE, .hot = wanted->hot, .size = entry->bytes, .inode = wanted->inode };
+	struct record record = { .kind = RECORD_FILE, .size = entry->bytes, .inode = wanted->inode };
 	char path[PATH_ROOM];
 	snprintf(path, sizeof(path), "%s", entry->path);
 	record.bytes = (uint32_t)strlen(path) + 1;
@@ -311,7 +310,7 @@ int feed_next(struct feed *feed, struct feed_file *ret_file, struct err *err)
 	if (r <= 0)
 		return r;
 	snprintf(feed->path, sizeof(feed->path), "%s", (const char *)data);
-	*ret_file = (struct feed_file){ .inode = record.inode, .path = feed->path, .bytes = record.size, .hot = record.hot };
+	*ret_file = (struct feed_file){ .inode = record.inode, .path = feed->path, .bytes = record.size };
 	feed->in_file = true;
 	return 1;
 }

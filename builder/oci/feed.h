@@ -28,7 +28,6 @@ struct feed_file {
 	struct inode *inode;
 	const char *path;  /* in its layer; valid until the next call */
 	uint64_t bytes;
-	bool hot;
 };
 
 /* The layers must outlive the feed. */

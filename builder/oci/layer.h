@@ -27,7 +27,6 @@ struct layer {
 struct wanted {
 	uint64_t entry;      /* its number in the index */
 	struct inode *inode;
-	bool hot;
 };
 
 /* Where the second reading hands them out. */

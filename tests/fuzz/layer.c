@@ -2,6 +2,7 @@
  *
  * A layer of any bytes: indexed, merged on top of itself, and read a second time. The target takes everything and keeps nothing.
  */
+#include "builder/hot.h"
 #include "builder/load.h"
 #include "builder/oci/feed.h"
 #include "builder/oci/layer.h"
@@ -103,7 +104,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	struct target target = { &ops };
 	struct progress progress = { 0 };
 	struct layer layer = { .name = "layer", .blob = blob_of_file(fd, 0, bytes, true, "layer") };
-	struct load load = { .tree = tree_new(), .target = &target, .progress = &progress, .content_max_bytes = CONTENT_MAX_BYTES,
+	struct hot_set hot = { 0 };
+	struct load load = { .tree = tree_new(), .target = &target, .progress = &progress, .hot = &hot, .content_max_bytes = CONTENT_MAX_BYTES,
 			     .time_max = UINT32_MAX, .show = show };
 	digest_of(data, bytes, &layer.digest);
 	layer.diff_id = layer.digest; /* right for a layer that is not compressed */
