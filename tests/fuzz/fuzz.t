@@ -23,10 +23,13 @@ flags=(-g -O1 -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DSIMG_SANITIZED "
 	-fno-sanitize-recover=all "${cflags[@]}")
 
 compile_all() {
-	find "$top/builder" "$top/lib" -name '*.c' | xargs -P "$(nproc)" -I '{}' sh -c '
-		source=$1; shift
-		clang "$@" -fsanitize=fuzzer-no-link,address,undefined -c -o "'"$objects"'/$(echo "$source" | tr / _).o" "$source"
-	' sh '{}' "${flags[@]}"
+	local source running=0
+	while read -r source; do
+		clang "${flags[@]}" -fsanitize=fuzzer-no-link,address,undefined -c -o "$objects/${source//\//_}.o" "$top/$source" &
+		running=$((running + 1))
+		[ $((running % $(nproc))) != 0 ] || wait || return 1
+	done < <(cd "$top" && find builder lib -name '*.c')
+	wait
 }
 
 # Layers come from the same sets that are compared with umoci.
@@ -66,8 +69,7 @@ for source in "$top"/tests/fuzz/*.c; do
 		clang "${flags[@]}" -fsanitize=fuzzer,address,undefined -o fuzz "$source" "$objects"/*.o "${libs[@]}" -lpthread -ldl
 		mkdir -p "$kept/$name"
 		seeds "$name"
-		limit=$((seconds + 120))
-		run ./fuzz -max_total_time="$seconds" -max_len=65536 -rss_limit_mb=2048 -timeout=10 -verbosity=0 -print_final_stats=1 \
+		run timeout $((seconds + 100)) ./fuzz -max_total_time="$seconds" -max_len=65536 -rss_limit_mb=2048 -timeout=10 -verbosity=0 -print_final_stats=1 \
 			-artifact_prefix="$kept/$name-" "$kept/$name" seeds
 		grep -h 'stat::number_of_executed_units\|SUMMARY\|ERROR' "$stdout" "$stderr" || :
 		[ "$status" = 0 ] || { tail -n 40 "$stderr"; exit 1; }
