@@ -9,5 +9,7 @@
 
 extern const struct verb verb_build;   /* simg build */
 extern const struct verb verb_inspect; /* simg inspect */
+extern const struct verb verb_login;   /* simg login */
+extern const struct verb verb_logout;  /* simg logout */
 
 #endif

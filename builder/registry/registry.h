@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct credentials;
 struct err;
 struct progress;
 struct registry; /* one repository at one registry and its mirrors; any thread may use it */
@@ -46,5 +47,10 @@ int registry_blob_read(struct registry *registry, const struct descriptor *descr
  * file is of no use. Other errors leave a beginning that can be continued. */
 int registry_blob_fetch(struct registry *registry, const struct descriptor *descriptor, int fd,
 			bool (*arrived)(void *context, uint64_t bytes), void *context, struct err *err);
+
+/* For simg login: whether the registry host[:port], as users name it, takes these credentials. Asks it as registry_open() would ask for a repository, with its
+ * settings and certificates, for a token that opens nothing in particular. -EACCES if it refuses them, with the status that it gave; the errors of a
+ * connection; 0 if it takes them, or wants none from anybody. */
+int registry_login_check(const char *host, const struct credentials *credentials, struct err *err);
 
 #endif
