@@ -350,7 +350,7 @@ static int spool_fill(struct tarball *tarball, struct stream *stream, int spool,
 			return err_hint(err, "an archive that is not compressed is read in place; SIMG_CACHE_DIR names another directory");
 		}
 		if (options->progress != NULL)
-			progress_update(options->progress, stream_bytes_in(stream), tarball->file_bytes, 0);
+			progress_update(options->progress, "reading", stream_bytes_in(stream), tarball->file_bytes, 0);
 	}
 	return (int)n;
 }
