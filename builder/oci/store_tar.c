@@ -197,9 +197,10 @@ static int entries_take(struct input *input, struct archive *archive, struct err
 	for (;;) {
 		input->headers_end = (uint64_t)archive_filter_bytes(archive, 0) + HEADERS_BYTES_MAX;
 		int r = archive_read_next_header(archive, &entry);
+		/* A warning means that something of an entry was ignored: what we take of it is compared with its digest in any case. */
 		if (r == ARCHIVE_EOF && input->err.code == 0)
 			return 0;
-		if (r < ARCHIVE_WARN || input->err.code != 0)
+		if ((r != ARCHIVE_OK && r != ARCHIVE_WARN) || input->err.code != 0)
 			return input_failed(input, archive, err);
 		input->headers_end = UINT64_MAX;
 		r = entry_take(input->tarball, entry, (uint64_t)archive_filter_bytes(archive, 0), err);
