@@ -233,7 +233,7 @@ static int archive_fill(struct container_store *stored, const char *tag, const s
 	autofree char *text = NULL;
 	char where[WHERE_TEXT_MAX];
 	size_t bytes;
-	struct field root;
+	autoroot struct field root = { 0 };
 	int r = store_read(store, "manifest.json", MANIFEST_BYTES_MAX, &text, &bytes, err);
 	if (r <= 0)
 		return r < 0 ? r : manifest_missing(store, err);
@@ -241,7 +241,6 @@ static int archive_fill(struct container_store *stored, const char *tag, const s
 	r = document_parse(text, bytes, MANIFEST_BYTES_MAX, where, JSON_ARRAY, &root, err);
 	if (r < 0)
 		return r;
-	autojson json_t *value = root.value;
 	struct selection selection = { .tag = tag };
 	r = selection_fill(&selection, &root, err);
 	if (r == 0)

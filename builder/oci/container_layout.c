@@ -162,7 +162,7 @@ static int index_select(struct store *store, const char *tag, char **ret_text, s
 	autofree char *text = NULL;
 	char where[WHERE_TEXT_MAX];
 	size_t bytes;
-	struct field root;
+	autoroot struct field root = { 0 };
 	int r = store_read(store, "index.json", MANIFEST_BYTES_MAX, &text, &bytes, err);
 	if (r < 0)
 		return r;
@@ -172,7 +172,6 @@ static int index_select(struct store *store, const char *tag, char **ret_text, s
 	r = document_parse(text, bytes, MANIFEST_BYTES_MAX, where, JSON_OBJECT, &root, err);
 	if (r < 0)
 		return r;
-	autojson json_t *value = root.value;
 	autojson json_t *taken = json_array();
 	struct selection selection = { .tag = tag, .taken = taken };
 	r = selection_fill(&selection, &root, err);
@@ -198,7 +197,7 @@ static int version_check(struct store *store, struct err *err)
 {
 	autofree char *text = NULL;
 	char where[WHERE_TEXT_MAX];
-	struct field root;
+	autoroot struct field root = { 0 };
 	const char *version;
 	size_t bytes;
 	int r = store_read(store, "oci-layout", VERSION_BYTES_MAX, &text, &bytes, err);
@@ -211,8 +210,7 @@ static int version_check(struct store *store, struct err *err)
 	r = field_string(&root, "imageLayoutVersion", &version, err);
 	if (r >= 0 && (version == NULL || strncmp(version, "1.", 2) != 0))
 		r = err_set(err, ENOTSUP, "'%s' is an OCI layout of version '%s', not 1", store->name, version != NULL ? version : "");
-	json_decref(root.value);
-	return r;
+	return r < 0 ? r : 0;
 }
 
 static void blob_path(const struct digest *digest, char path[static BLOB_PATH_MAX])

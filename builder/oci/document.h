@@ -22,7 +22,7 @@ struct field {
 };
 
 /* Reads a document whose root is an object or an array (type). Refuses more than bytes_max, duplicate keys, anything behind the end, and
- * what would take a hundred times its bytes in memory. *ret_root is to be released with json_decref(root.value); -EBADMSG. */
+ * what would take a hundred times its bytes in memory. *ret_root is to be released (autoroot); -EBADMSG. */
 int document_parse(const char *text, size_t bytes, size_t bytes_max, const char *name, json_type type, struct field *ret_root,
 		   struct err *err);
 
@@ -48,5 +48,11 @@ static inline void cleanup_json(json_t **slot)
 	json_decref(*slot);
 }
 #define autojson __attribute__((cleanup(cleanup_json)))
+
+static inline void cleanup_root(struct field *root)
+{
+	json_decref(root->value);
+}
+#define autoroot __attribute__((cleanup(cleanup_root))) /* of document_parse(); begins as { 0 } */
 
 #endif

@@ -241,13 +241,9 @@ static int kind_find(const struct field *root, const char *content_type, enum do
 int document_kind(const char *text, size_t bytes, const char *content_type, const char *name, enum document_kind *ret_kind,
 		  struct err *err)
 {
-	struct field root;
+	autoroot struct field root = { 0 };
 	int r = document_parse(text, bytes, MANIFEST_BYTES_MAX, name, JSON_OBJECT, &root, err);
-	if (r < 0)
-		return r;
-	r = kind_find(&root, content_type, ret_kind, err);
-	json_decref(root.value);
-	return r;
+	return r < 0 ? r : kind_find(&root, content_type, ret_kind, err);
 }
 
 /* The choice among the entries of an index. */
@@ -363,14 +359,10 @@ static int entries_choose(const struct field *root, struct choice *choice, struc
 int index_choose(const char *text, size_t bytes, const struct platform *platform, const char *name, struct descriptor *ret_chosen,
 		 struct err *err)
 {
-	struct field root;
+	autoroot struct field root = { 0 };
 	struct choice choice = { .wanted = platform, .rank = -1 };
 	int r = document_parse(text, bytes, MANIFEST_BYTES_MAX, name, JSON_OBJECT, &root, err);
-	if (r < 0)
-		return r;
-	r = entries_choose(&root, &choice, ret_chosen, err);
-	json_decref(root.value);
-	return r;
+	return r < 0 ? r : entries_choose(&root, &choice, ret_chosen, err);
 }
 
 static int artifact_refuse(const char *name, const char *what, const char *type, struct err *err)
@@ -446,13 +438,12 @@ static int manifest_fill(const struct field *root, struct manifest *manifest, st
 
 int manifest_parse(const char *text, size_t bytes, const char *name, struct manifest *ret_manifest, struct err *err)
 {
-	struct field root;
+	autoroot struct field root = { 0 };
 	struct manifest manifest = { 0 };
 	int r = document_parse(text, bytes, MANIFEST_BYTES_MAX, name, JSON_OBJECT, &root, err);
 	if (r < 0)
 		return r;
 	r = manifest_fill(&root, &manifest, err);
-	json_decref(root.value);
 	if (r < 0)
 		manifest_free(&manifest);
 	else
@@ -522,13 +513,12 @@ static int image_config_fill(const struct field *root, size_t layer_count, struc
 int image_config_parse(const char *text, size_t bytes, size_t layer_count, const char *name, struct image_config *ret_config,
 		       struct err *err)
 {
-	struct field root;
+	autoroot struct field root = { 0 };
 	struct image_config config = { 0 };
 	int r = document_parse(text, bytes, CONFIG_BYTES_MAX, name, JSON_OBJECT, &root, err);
 	if (r < 0)
 		return r;
 	r = image_config_fill(&root, layer_count, &config, err);
-	json_decref(root.value);
 	if (r >= 0 && (config.text = malloc(bytes + 1)) == NULL)
 		r = err_sys(err, ENOMEM, "cannot read %s", name);
 	if (r < 0) {

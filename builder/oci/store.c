@@ -63,10 +63,10 @@ int store_directory_open(const char *path, struct store **ret_store, struct err 
 	return 0;
 }
 
-static int extent_read(const struct extent *extent, char *text)
+static int fd_read(int fd, const struct extent *extent, char *text)
 {
 	for (uint64_t done = 0; done < extent->bytes;) {
-		ssize_t n = pread(extent->fd, text + done, extent->bytes - done, (off_t)(extent->offset + done));
+		ssize_t n = pread(fd, text + done, extent->bytes - done, (off_t)(extent->offset + done));
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
@@ -90,7 +90,7 @@ int store_read(struct store *store, const char *path, size_t bytes_max, char **r
 	autofree char *text = malloc(extent.bytes + 1);
 	if (text == NULL)
 		return err_sys(err, ENOMEM, "cannot read '%s' in '%s'", path, store->name);
-	r = extent_read(&extent, text);
+	r = fd_read(fd, &extent, text);
 	if (r < 0)
 		return err_sys(err, -r, "cannot read '%s' in '%s'", path, store->name);
 	*ret_text = steal_ptr(&text);

@@ -98,7 +98,7 @@ static struct image_parts image_put(const char *layout, const char *name, const 
 {
 	struct image_parts parts;
 	size_t bytes;
-	if (shell("rm -rf layer && mkdir layer && echo %s >layer/%s && tar -C layer -cf layer.tar . && gzip -nkf layer.tar", name, name) != 0)
+	if (shell("rm -rf layer && mkdir layer && echo %s >layer/%s && tar -C layer --mtime=@0 -cf layer.tar . && gzip -nkf layer.tar", name, name) != 0)
 		errx(99, "cannot make a layer");
 	autofree char *tar = file_read("layer.tar", &bytes);
 	digest_of(tar, bytes, &parts.diff_id);
@@ -591,7 +591,7 @@ struct saved {
 static struct saved saved_make(void)
 {
 	struct saved saved;
-	shell("rm -rf layer && mkdir layer && echo a >layer/a && tar -C layer -cf layer.tar . && gzip -nkf layer.tar");
+	shell("rm -rf layer && mkdir layer && echo a >layer/a && tar -C layer --mtime=@0 -cf layer.tar . && gzip -nkf layer.tar");
 	saved.layer = file_read("layer.tar", &saved.layer_bytes);
 	digest_of(saved.layer, saved.layer_bytes, &saved.diff_id);
 	saved.config = json("{'os':'linux','architecture':'amd64','rootfs':{'type':'layers','diff_ids':['%s']}}", saved.diff_id.text);
