@@ -43,10 +43,10 @@ static void test_parse(void)
 		check(digest_is_set(&digest));
 		check_str(digest.text, EMPTY_256);
 		check_str(digest_algorithm(&digest), "sha256");
-		check_str(digest_hex(&digest), EMPTY_256 + 7);
+		check_str(digest_hex(&digest), &EMPTY_256[7]);
 		check_int(digest_parse(ABC_512, strlen(ABC_512), &digest, &err), 0);
 		check_str(digest_algorithm(&digest), "sha512");
-		check_str(digest_hex(&digest), ABC_512 + 7);
+		check_str(digest_hex(&digest), &ABC_512[7]);
 	}
 	test_case ("a digest may be a part of a longer text") {
 		struct err err = ERR_INIT;
