@@ -29,7 +29,7 @@ struct container {
 	const struct container_kind *kind;
 	char *source;             /* canonical: "docker://docker.io/library/debian:12", "oci-archive:app.tar"; never a credential in it */
 	struct digest digest;     /* of the manifest. Docker's own archives have none: then that of the configuration */
-	struct manifest manifest; /* media types and sizes may be missing for an archive of Docker */
+	struct manifest manifest; /* in an archive of Docker, compressed layers have no digest, only their diff_ids */
 	struct image_config config;
 };
 
