@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 enum { HELPER_TIMEOUT_MAX_S = 3600, LINE_BYTES_MAX = 65536 };
+static const char PLUGSTACK[] = "plugstack.conf"; /* the origin of the plugin's arguments */
 
 static int set_string(char **slot, const char *value, struct err *err)
 {
@@ -109,6 +110,16 @@ static int set_tmp_size(struct conf *conf, const char *value, const char *origin
 	return set_string(&conf->tmp_size, value, err);
 }
 
+/* The builder reads it, and the builder does not read plugstack.conf: there it would be ignored in silence. */
+static int set_cache_dir(struct conf *conf, const char *value, const char *origin, struct err *err)
+{
+	if (strcmp(origin, PLUGSTACK) == 0)
+		return err_set(err, EINVAL, "only simg.conf can say it: simg build does not read plugstack.conf");
+	autofree char *path = NULL;
+	int r = path_normalise(value, "directory", &path, err);
+	return r < 0 ? r : set_string(&conf->cache_dir, path, err);
+}
+
 static int set_helper(struct conf *conf, const char *value, const char *origin, struct err *err)
 {
 	(void)origin;
@@ -134,6 +145,7 @@ static const struct setting {
 	int (*set)(struct conf *conf, const char *value, const char *origin, struct err *err);
 } settings[] = {
 	{ "bind", set_bind },
+	{ "cache_dir", set_cache_dir },
 	{ "helper", set_helper },
 	{ "helper_timeout", set_helper_timeout },
 	{ "image_path", set_image_path },
@@ -145,7 +157,7 @@ static const struct setting {
 };
 enum { SETTING_COUNT = sizeof(settings) / sizeof(settings[0]) };
 
-/* origin is "FILE:LINE" or "plugstack.conf". */
+/* origin is "FILE:LINE" or PLUGSTACK. */
 static int conf_set(struct conf *conf, const char *key, const char *value, const char *origin, struct err *err)
 {
 	for (int i = 0; i < SETTING_COUNT; i++) {
@@ -240,7 +252,7 @@ static int set_args(struct conf *conf, int arg_count, char *const *args, struct 
 		if (strncmp(args[i], "conf=", 5) == 0)
 			continue;
 		autofree char *copy = strdup(args[i]);
-		int r = copy == NULL ? err_sys(err, ENOMEM, "cannot read arguments") : conf_line(conf, copy, "plugstack.conf", err);
+		int r = copy == NULL ? err_sys(err, ENOMEM, "cannot read arguments") : conf_line(conf, copy, PLUGSTACK, err);
 		if (r < 0)
 			return r;
 	}
@@ -284,6 +296,7 @@ void conf_free(struct conf *conf)
 	bind_list_free(&conf->binds);
 	strlist_free(&conf->protect);
 	strlist_free(&conf->image_path);
+	free(conf->cache_dir);
 	free(conf->tmp_size);
 	free(conf->helper);
 	*conf = (struct conf){ 0 };

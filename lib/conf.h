@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The site's settings: simg.conf ("key = value", one a line, # begins a comment), and the same keys as KEY=VALUE arguments of the
- * plugin's line in plugstack.conf. Arguments win over the file, except that bind and protect add up. Manual: simg.conf(5).
+ * plugin's line in plugstack.conf. Arguments win over the file, except that bind and protect add up, and that cache_dir is for the
+ * builder, which reads the file alone. Manual: simg.conf(5).
  *
  * The file decides what root mounts, so it must belong to root and nobody else may write it; anything else is an error.
  */
@@ -21,6 +22,7 @@ struct conf {
 	struct bind_list binds;      /* bind */
 	struct strlist protect;      /* protect: absolute paths that users may not mount over */
 	struct strlist image_path;   /* image_path: absolute directories */
+	char *cache_dir;             /* cache_dir: absolute directory of simg build's cache, or NULL: each user's own. Not of the plugin */
 	bool mount_home;             /* mount_home, default yes */
 	enum conf_driver driver;     /* mount_driver */
 	enum conf_tmp tmp;           /* tmp: the job's /tmp, or a fresh tmpfs for each step and node */

@@ -31,6 +31,7 @@ static void test_keys(void)
 		check_str(conf.tmp_size, "50%");
 		check_str(conf.helper, SIMG_LIBEXECDIR "/simg-helper");
 		check_int(conf.helper_timeout_s, 60);
+		check(conf.cache_dir == NULL);
 	}
 	test_case ("every key is taken") {
 		struct err err = ERR_INIT;
@@ -41,7 +42,8 @@ static void test_keys(void)
 			       "  protect  =  /opt//apps/  \nprotect=/usr/local\n"
 			       "image_path = /images:/more/./images/\n"
 			       "mount_home = no\nmount_driver = kernel\ntmp = private\ntmp_size = 4g\n"
-			       "helper = /usr//libexec/simg-helper\nhelper_timeout = 3600\r\n",
+			       "helper = /usr//libexec/simg-helper\nhelper_timeout = 3600\r\n"
+			       "cache_dir = /scratch//cache/\n",
 			       &err),
 			  0);
 		check_str(err.text, "");
@@ -58,6 +60,7 @@ static void test_keys(void)
 		check(!conf.mount_home);
 		check_int(conf.tmp, CONF_TMP_PRIVATE);
 		check_str(conf.tmp_size, "4g");
+		check_str(conf.cache_dir, "/scratch/cache");
 		check_str(conf.helper, "/usr/libexec/simg-helper");
 		check_int(conf.helper_timeout_s, 3600);
 	}
@@ -120,6 +123,8 @@ static void test_bad_lines(void)
 		{ "protect = opt", "simg.conf:2: protect: path 'opt' is not an absolute path", "" },
 		{ "protect = /a/..", "simg.conf:2: protect: path '/a/..' contains '..'", "" },
 		{ "image_path = /a:b", "simg.conf:2: image_path: directory 'b' is not an absolute path", "" },
+		{ "cache_dir = cache", "simg.conf:2: cache_dir: directory 'cache' is not an absolute path", "" },
+		{ "cache_dir = /a/../b", "simg.conf:2: cache_dir: directory '/a/../b' contains '..'", "" },
 		{ "image_path = /a::/b", "simg.conf:2: image_path: directory '' is not an absolute path", "" },
 		{ "bind = scratch:/scratch", "simg.conf:2: bind: bad value 'scratch:/scratch': expected an absolute source", "" },
 		{ "bind = /a:/../b", "simg.conf:2: bind: bind target '/../b' contains '..'", "" },
@@ -254,6 +259,7 @@ static void test_args(void)
 	} bad[] = {
 		{ "verbose", "plugstack.conf: 'verbose' is not of the form key = value" },
 		{ "verbose=1", "plugstack.conf: unknown key 'verbose'" },
+		{ "cache_dir=/c", "plugstack.conf: cache_dir: only simg.conf can say it: simg build does not read plugstack.conf" },
 		{ "tmp=here", "plugstack.conf: tmp: bad value 'here': expected job or private" },
 		{ "bind=a:/b", "plugstack.conf: bind: bad value 'a:/b': expected an absolute source" },
 	};
