@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Files in a directory that others write to: see store.h. O_TMPFILE would leave nothing behind after SIGKILL, but NFS lacks it.
+ */
+#include "builder/cache/store.h"
+
+#include "lib/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/fs.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { COPY_CHUNK_BYTES = 256 << 10 };
+
+int store_open(int directory_fd, const char *name, int flags, struct stat *ret_st)
+{
+	autoclose int fd = openat(directory_fd, name, flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, ret_st) < 0)
+		return -errno;
+	return S_ISREG(ret_st->st_mode) ? steal_fd(&fd) : -EINVAL;
+}
+
+int store_create(int directory_fd, const char *name, mode_t mode)
+{
+	int fd = openat(directory_fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	return fd < 0 ? -errno : fd;
+}
+
+void store_random(char text[static STORE_RANDOM_CHARS + 1])
+{
+	uint64_t number;
+	if (getrandom(&number, sizeof(number), GRND_NONBLOCK) != sizeof(number)) { /* early at boot: the name need only be new */
+		struct timespec now;
+		clock_gettime(CLOCK_REALTIME, &now);
+		number = (uint64_t)now.tv_nsec << 32 ^ (uint64_t)now.tv_sec << 16 ^ (uint64_t)getpid();
+	}
+	snprintf(text, STORE_RANDOM_CHARS + 1, "%016" PRIx64, number);
+}
+
+bool store_is(int directory_fd, const char *name, int fd)
+{
+	struct stat named, open;
+	return fstatat(directory_fd, name, &named, AT_SYMLINK_NOFOLLOW) == 0 && fstat(fd, &open) == 0 && named.st_dev == open.st_dev &&
+	       named.st_ino == open.st_ino;
+}
+
+void store_remove(int directory_fd, const char *name, int fd)
+{
+	if (store_is(directory_fd, name, fd))
+		unlinkat(directory_fd, name, 0);
+}
+
+bool store_is_trusted(const struct stat *st)
+{
+	return (st->st_uid == geteuid() || st->st_uid == 0) && (st->st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
+enum store_lock store_lock(int fd, int operation)
+{
+	if (flock(fd, operation | LOCK_NB) == 0)
+		return STORE_LOCK_TAKEN;
+	return errno == EWOULDBLOCK ? STORE_LOCK_BUSY : STORE_LOCK_NONE;
+}
+
+static int write_all(int fd, const void *data, size_t bytes, off_t offset)
+{
+	while (bytes > 0) {
+		ssize_t n = pwrite(fd, data, bytes, offset);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		data = (const char *)data + n;
+		bytes -= (size_t)n;
+		offset += n;
+	}
+	return 0;
+}
+
+/* From offset to the end, through memory: works between any two files. */
+static int copy_plain(int from, int to, off_t offset)
+{
+	autofree char *buffer = malloc(COPY_CHUNK_BYTES);
+	if (buffer == NULL)
+		return -ENOMEM;
+	for (;;) {
+		ssize_t n = pread(from, buffer, COPY_CHUNK_BYTES, offset);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : 0;
+		int r = write_all(to, buffer, (size_t)n, offset);
+		if (r < 0)
+			return r;
+		offset += n;
+	}
+}
+
+/* The new file shares the blocks where the file system can; else the kernel or the file server copies. copy_file_range() fails
+ * between file systems before Linux 5.3, and gives nothing for some files: what it left is copied plainly. */
+static int copy_all(int from, int to)
+{
+	struct stat st;
+	if (fstat(from, &st) < 0)
+		return -errno;
+	if (ioctl(to, FICLONE, from) == 0)
+		return 0;
+	loff_t in = 0, out = 0;
+	while (in < st.st_size && copy_file_range(from, &in, to, &out, (size_t)(st.st_size - in), 0) > 0)
+		continue;
+	return copy_plain(from, to, in);
+}
+
+int store_write(int directory_fd, const char *name, const void *data, size_t bytes, int source_fd)
+{
+	char temporary[STORE_TEMPORARY_MAX] = STORE_TEMPORARY;
+	store_random(temporary + sizeof(STORE_TEMPORARY) - 1);
+	autoclose int fd = store_create(directory_fd, temporary, 0644);
+	if (fd < 0)
+		return fd;
+	store_lock(fd, LOCK_EX); /* tells prune that it is not left over */
+	int r = data != NULL ? write_all(fd, data, bytes, 0) : copy_all(source_fd, fd);
+	if (r == 0 && fsync(fd) < 0)
+		r = -errno;
+	if (r == 0 && (!store_is(directory_fd, temporary, fd) || renameat(directory_fd, temporary, directory_fd, name) < 0))
+		r = -EIO;
+	if (r < 0)
+		store_remove(directory_fd, temporary, fd);
+	return r;
+}
