@@ -8,6 +8,7 @@
 #include "lib/verb.h"
 
 extern const struct verb verb_build;   /* simg build */
+extern const struct verb verb_cache;   /* simg cache */
 extern const struct verb verb_inspect; /* simg inspect */
 extern const struct verb verb_login;   /* simg login */
 extern const struct verb verb_logout;  /* simg logout */

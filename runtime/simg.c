@@ -20,6 +20,7 @@ static const struct verb *const verbs[] = {
 	&verb_inspect,
 	&verb_login,
 	&verb_logout,
+	&verb_cache,
 	&verb_doctor,
 };
 enum { VERB_COUNT = sizeof(verbs) / sizeof(verbs[0]) };
@@ -38,7 +39,7 @@ static void print_help(void)
 	     "  simg --version     the version\n"
 	     "\n"
 	     "In a job:  srun --container=app.simg ./solver      (srun --help lists the container options)\n"
-	     "Manual:    simg(1), simg-build(1), simg-login(1), simg.conf(5), simg-plugin(8)");
+	     "Manual:    simg(1), simg-build(1), simg-cache(1), simg-login(1), simg.conf(5), simg-plugin(8)");
 }
 
 int main(int argc, char **argv)
