@@ -7,6 +7,7 @@
 #include "builder/registry/challenge.h"
 #include "builder/registry/credentials.h"
 #include "builder/registry/refusal.h"
+#include "builder/registry/secret.h"
 #include "lib/cleanup.h"
 #include "lib/err.h"
 
@@ -31,8 +32,8 @@ enum {
 struct auth {
 	struct auth_options options;
 	pthread_mutex_t lock; /* for all that follows; held while a token is fetched, so that one thread does it for all */
-	struct credentials credentials;
-	bool credentials_known;
+	struct credentials found;             /* in the places, if they were asked */
+	const struct credentials *credentials; /* NULL: not known yet */
 	enum challenge_scheme scheme; /* what is sent */
 	char *realm, *service;
 	struct strlist scopes;        /* the repository's own first */
@@ -49,7 +50,8 @@ struct auth *auth_new(const struct auth_options *options)
 		return NULL;
 	auth->options = *options;
 	pthread_mutex_init(&auth->lock, NULL);
-	if (strlist_addf(&auth->scopes, "repository:%s:pull", options->repository) == 0)
+	auth->credentials = options->credentials;
+	if (*options->repository == '\0' || strlist_addf(&auth->scopes, "repository:%s:pull", options->repository) == 0)
 		return auth;
 	auth_free(auth);
 	return NULL;
@@ -59,7 +61,7 @@ void auth_free(struct auth *auth)
 {
 	if (auth == NULL)
 		return;
-	credentials_free(&auth->credentials);
+	credentials_free(&auth->found);
 	secret_free(auth->token);
 	free(auth->realm);
 	free(auth->service);
@@ -83,16 +85,30 @@ static time_t now_s(void)
 /* Asked only for a registry that wants proof: a helper program may take its time. */
 static int credentials_get(struct auth *auth, struct err *err)
 {
-	if (auth->credentials_known)
+	if (auth->credentials != NULL)
 		return 0;
-	int r = credentials_find(auth->options.auth_file, auth->options.host, auth->options.repository, &auth->credentials, err);
-	auth->credentials_known = r >= 0;
-	return r;
+	const struct auth_options *options = &auth->options;
+	int (*find)(const char *, const char *, const char *, struct credentials *, struct err *) =
+		options->mirror ? credentials_find_for_mirror : credentials_find;
+	int r = find(options->auth_file, options->host, options->repository, &auth->found, err);
+	if (r >= 0)
+		auth->credentials = &auth->found;
+	return r < 0 ? r : 0;
 }
 
 static bool has_password(const struct auth *auth)
 {
-	return auth->credentials.user != NULL && auth->credentials.password != NULL;
+	return auth->credentials != NULL && auth->credentials->user != NULL && auth->credentials->password != NULL;
+}
+
+static bool has_identity_token(const struct auth *auth)
+{
+	return auth->credentials != NULL && auth->credentials->identity_token != NULL;
+}
+
+static const char *origin_of(const struct auth *auth)
+{
+	return has_password(auth) || has_identity_token(auth) ? auth->credentials->origin : NULL;
 }
 
 /* A format whose result is a secret; NULL without memory. */
@@ -110,7 +126,7 @@ static char *secret_format(const char *format, ...)
 
 static int basic_value(const struct auth *auth, char **ret_value, struct err *err)
 {
-	autosecret char *plain = secret_format("%s:%s", auth->credentials.user, auth->credentials.password);
+	autosecret char *plain = secret_format("%s:%s", auth->credentials->user, auth->credentials->password);
 	size_t bytes = plain != NULL ? strlen(plain) : 0;
 	char *value = plain != NULL ? malloc(sizeof("Basic ") + 4 * (bytes / 3 + 1) + 1) : NULL;
 	if (value == NULL)
@@ -195,7 +211,8 @@ static char *token_form(const struct auth *auth)
 		scope = longer;
 	}
 	if (scope == NULL || form_add(&form, "grant_type", "refresh_token") < 0 || form_add(&form, "client_id", "simg") < 0 ||
-	    form_add(&form, "refresh_token", auth->credentials.identity_token) < 0 || form_add(&form, "scope", scope) < 0 ||
+	    form_add(&form, "refresh_token", auth->credentials->identity_token) < 0 ||
+	    (*scope != '\0' && form_add(&form, "scope", scope) < 0) ||
 	    (auth->service != NULL && form_add(&form, "service", auth->service) < 0)) {
 		secret_free(form);
 		return NULL;
@@ -214,7 +231,7 @@ static char *token_url(const struct auth *auth)
 	for (size_t i = 0; i < auth->scopes.count && r == 0; i++)
 		r = form_add(&url, "scope", auth->scopes.items[i]);
 	if (r == 0 && has_password(auth))
-		r = form_add(&url, "account", auth->credentials.user);
+		r = form_add(&url, "account", auth->credentials->user);
 	return url;
 }
 
@@ -234,10 +251,10 @@ static int token_refused(const struct auth *auth, const struct http_response *re
 {
 	char why[REFUSAL_TEXT_MAX];
 	refusal_text(response, why);
-	bool known = auth->credentials.origin != NULL && (has_password(auth) || auth->credentials.identity_token != NULL);
-	if (known && (response->status == 400 || response->status == 401 || response->status == 403)) {
+	const char *origin = origin_of(auth);
+	if (origin != NULL && (response->status == 400 || response->status == 401 || response->status == 403)) {
 		err_set(err, EACCES, "'%s' refuses the login from '%s' (%d from '%s'%s)", auth->options.host,
-			auth->credentials.origin, response->status, origin_host(response->origin), why);
+			origin, response->status, origin_host(response->origin), why);
 		return err_hint(err, "log in again: simg login %s", auth->options.host);
 	}
 	bool denied = response->status == 401 || response->status == 403;
@@ -263,7 +280,7 @@ static int token_fetch(struct auth *auth, struct http_response *response, struct
 	if (r < 0)
 		return r;
 	static const char *const accept[] = { "application/json", NULL };
-	bool by_form = auth->credentials.identity_token != NULL;
+	bool by_form = has_identity_token(auth);
 	autofree char *url = by_form ? strdup(auth->realm) : token_url(auth);
 	autosecret char *form = by_form ? token_form(auth) : NULL;
 	autosecret char *basic = NULL;
@@ -424,7 +441,7 @@ int auth_answer(struct auth *auth, const struct strlist *challenges, unsigned ge
 const char *auth_origin(struct auth *auth)
 {
 	pthread_mutex_lock(&auth->lock);
-	const char *origin = has_password(auth) || auth->credentials.identity_token != NULL ? auth->credentials.origin : NULL;
+	const char *origin = origin_of(auth);
 	pthread_mutex_unlock(&auth->lock);
 	return origin;
 }

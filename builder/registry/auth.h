@@ -14,14 +14,17 @@
 #include "builder/registry/http.h"
 
 struct auth;
+struct credentials;
 struct err;
 
 struct auth_options {
 	struct http *http;
 	const struct http_tls *tls;   /* also for the token server */
 	const char *host;             /* as credentials are filed: "docker.io" */
-	const char *repository;       /* as the registry names it: "library/debian" */
+	const char *repository;       /* as the registry names it: "library/debian"; "": none */
 	const char *auth_file;        /* NULL: the usual places */
+	bool mirror;                  /* gets no credentials that do not say which host they are for */
+	const struct credentials *credentials; /* instead of what the places hold; outlives it. NULL: those */
 };
 
 /* options' strings and structs outlive it. NULL without memory. */
@@ -31,9 +34,9 @@ void auth_free(struct auth *auth); /* wipes; takes NULL */
 /* What the registry's front door (GET /v2/) wants: to be used where a later refusal does not say. */
 int auth_expect(struct auth *auth, const struct strlist *challenges, struct err *err);
 
-/* The value of Authorization for a request now; *ret_value is NULL where there is none to give, else freed with secret_free(). Asks
- * for a token where one is needed. *ret_generation tells auth_answer() what was sent. If the token server refuses or fails,
- * *ret_response is its answer (http_response_free() in any case). */
+/* The value of Authorization for a request now; *ret_value is NULL where there is none to give, else freed with
+ * secret_free() of secret.h. Asks for a token where one is needed. *ret_generation tells auth_answer() what was sent. If the
+ * token server refuses or fails, *ret_response is its answer (http_response_free() in any case). */
 int auth_value(struct auth *auth, char **ret_value, unsigned *ret_generation, struct http_response *ret_response, struct err *err);
 
 /* The registry refused what auth_value() gave (401, or 403 with insufficient_scope), with these challenges. Returns 1 if

@@ -22,8 +22,8 @@ struct challenges {
 	size_t count;
 };
 
-/* Adds what one field holds: any number of challenges. Schemes that are neither Basic nor Bearer are skipped, and so is what makes no
- * sense. -ENOMEM or 0. */
+/* Adds what one field holds: any number of challenges. Schemes that are neither Basic nor Bearer are skipped, and so is what
+ * makes no sense. -ENOMEM or 0. */
 int challenges_add(struct challenges *challenges, const char *field);
 
 /* The one to answer: the first Bearer with a realm, else the first Basic; NULL if there is neither. challenges keeps it. */

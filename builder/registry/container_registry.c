@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Images in registries: docker://HOST/NAME:TAG. The tag is resolved each time; everything else has a digest, and comes from the cache where
- * that has it. A layer is downloaded into the cache by a thread of its own, while others read what has come of it.
+ * Images in registries: docker://HOST/NAME:TAG. The tag is resolved each time; everything else has a digest, and comes from the
+ * cache where that has it. A layer is downloaded into the cache by a thread of its own, while others read what has come of it.
  */
 #include "builder/oci/container.h"
 
@@ -168,6 +168,8 @@ static int open_with(struct registry_container *self, const struct reference *re
 	if (r == 0)
 		r = registry_resolve(self->registry, &digest, err);
 	if (r == 0)
+		self->container.digest = digest;
+	if (r == 0)
 		r = manifest_read(self, &digest, MANIFEST_BYTES_MAX, &text, &bytes, &type, err);
 	if (r == 0)
 		r = container_resolve(&self->container, options, text, bytes, type, &reader, err);
@@ -239,19 +241,17 @@ static bool job_arrived(void *context, uint64_t bytes)
 	return !closing && !blob_is_abandoned(job->blob);
 }
 
-/* A beginning is kept for the next attempt, unless its bytes are wrong. The blob is good even where the cache cannot keep it: its file is open. */
+/* A beginning is kept for the next attempt, unless its bytes are wrong. */
 static int job_fetch(struct download_job *job, struct err *err)
 {
 	const struct descriptor *layer = &job->owner->container.manifest.layers[job->layer];
 	int r = registry_blob_fetch(job->owner->registry, layer, cache_fetch_fd(job->fetch), job_arrived, job, err);
-	if (r < 0) {
-		cache_fetch_abandon(job->fetch, r != -EBADMSG);
-		return r;
-	}
-	struct err store_err = ERR_INIT;
-	if (cache_fetch_commit(job->fetch, &store_err) < 0)
-		log_debug("%s", store_err.text);
-	return 0;
+	if (r == -ENOSPC || r == -EDQUOT)
+		r = cache_fetch_err(job->fetch, -r, err);
+	if (r >= 0)
+		return cache_fetch_commit(job->fetch, err);
+	cache_fetch_abandon(job->fetch, r != -EBADMSG);
+	return r;
 }
 
 static void *job_run(void *context)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Downloads: see download.h. A server that ignores Range sends the blob from its start; what is there already is then passed over and not
- * written again, since a reader may have seen it: the digest is always that of the bytes in the file.
+ * Downloads: see download.h. A server that ignores Range sends the blob from its start; what is there already is then passed
+ * over and not written again, since a reader may have seen it: the digest is always that of the bytes in the file.
  */
 #include "builder/registry/download.h"
 
@@ -74,7 +74,8 @@ static int begin_part(struct transfer *transfer, const struct http_response *res
 	struct download *download = transfer->download;
 	uint64_t first, last, total, bytes = download->descriptor->bytes;
 	bool good = response->content_range != NULL && field_content_range(response->content_range, &first, &last, &total) &&
-		    !transfer->request->whole && first == download->position && last < bytes && (total == UINT64_MAX || total == bytes);
+		    !transfer->request->whole && first == download->position && last < bytes &&
+		    (total == UINT64_MAX || total == bytes);
 	if (good)
 		return 0;
 	transfer->wrong_range = true;
@@ -163,8 +164,8 @@ static int fetch_rest(struct transfer *transfer, struct server *server, struct h
 	return 0;
 }
 
-int download_from(struct download *download, struct server *server, struct server_request *request, struct http_response *ret_response,
-		  struct err *err)
+int download_from(struct download *download, struct server *server, struct server_request *request,
+		  struct http_response *ret_response, struct err *err)
 {
 	struct transfer transfer = { .download = download, .request = request };
 	const struct http_sink sink = { .begin = on_begin, .data = on_data, .context = &transfer };

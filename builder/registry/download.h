@@ -25,10 +25,10 @@ struct download {
 int download_begin(struct download *download, struct err *err);
 void download_end(struct download *download);
 
-/* Fetches what is missing. request says where from, and how many tries. Like server_send(); -EBADMSG where the server's blob has another
- * size. */
-int download_from(struct download *download, struct server *server, struct server_request *request, struct http_response *ret_response,
-		  struct err *err);
+/* Fetches what is missing. request says where from, and how many tries. Like server_send(); -EBADMSG where the server's blob
+ * has another size. */
+int download_from(struct download *download, struct server *server, struct server_request *request,
+		  struct http_response *ret_response, struct err *err);
 
 /* All is there: compares the digest. -EBADMSG if it is another one. */
 int download_verify(const struct download *download, const char *host, struct err *err);

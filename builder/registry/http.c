@@ -5,6 +5,7 @@
  */
 #include "builder/registry/http.h"
 
+#include "builder/registry/secret.h"
 #include "config.h"
 #include "lib/cleanup.h"
 #include "lib/err.h"
@@ -67,18 +68,6 @@ enum { FIELD_COUNT = sizeof(fields) / sizeof(fields[0]) };
 static char **field_slot(struct http_response *response, int field)
 {
 	return (char **)(void *)((char *)response + fields[field].offset);
-}
-
-void secret_free(char *secret)
-{
-	if (secret != NULL)
-		explicit_bzero(secret, strlen(secret));
-	free(secret);
-}
-
-void secret_cleanup(char **secret)
-{
-	secret_free(*secret);
 }
 
 const char *origin_host(const char *origin)
@@ -323,11 +312,14 @@ static CURLcode on_tls(CURL *curl, void *tls, void *context)
 {
 	(void)curl;
 	struct exchange *exchange = context;
-	const char *file = exchange->request->tls->ca_file;
-	if (X509_STORE_load_locations(SSL_CTX_get_cert_store(tls), file, NULL) == 1)
-		return CURLE_OK;
-	exchange->stopped = err_set(exchange->err, EINVAL, "'%s' holds no certificates in PEM format", file);
-	return CURLE_SSL_CACERT_BADFILE;
+	const struct strlist *files = exchange->request->tls->ca_files;
+	for (size_t i = 0; i < files->count; i++) {
+		if (X509_STORE_load_locations(SSL_CTX_get_cert_store(tls), files->items[i], NULL) == 1)
+			continue;
+		exchange->stopped = err_set(exchange->err, EINVAL, "'%s' holds no certificates in PEM format", files->items[i]);
+		return CURLE_SSL_CACERT_BADFILE;
+	}
+	return CURLE_OK;
 }
 
 static void set_tls(struct exchange *exchange)
@@ -337,7 +329,7 @@ static void set_tls(struct exchange *exchange)
 	curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, tls->insecure ? 0L : 1L);
 	curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, tls->insecure ? 0L : 2L);
-	if (tls->ca_file != NULL && !tls->insecure) {
+	if (tls->ca_files != NULL && tls->ca_files->count > 0 && !tls->insecure) {
 		curl_easy_setopt(curl, CURLOPT_SSL_CTX_FUNCTION, on_tls);
 		curl_easy_setopt(curl, CURLOPT_SSL_CTX_DATA, exchange);
 #if LIBCURL_VERSION_NUM >= 0x075700 /* 7.87: the store would be kept for other servers */
@@ -514,7 +506,8 @@ static int fail_without_certificate(struct exchange *exchange)
 	const char *host = origin_host(exchange->response->origin);
 	exchange->response->failure = HTTP_TLS;
 	err_set(exchange->err, EPROTO, "'%s' refuses the encrypted connection: %s", host, exchange->error_text);
-	return err_hint(exchange->err, "if it wants a client certificate: /etc/containers/certs.d/%s/client.cert and client.key", host);
+	return err_hint(exchange->err, "if it wants a client certificate: /etc/containers/certs.d/%s/client.cert and client.key",
+			host);
 }
 
 static int fail(struct exchange *exchange, CURLcode code)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One HTTP request and its answer, through redirects. Proxies are libcurl's matter (HTTPS_PROXY, https_proxy, http_proxy, NO_PROXY), but for
- * this machine itself, which is never asked through one. Nothing is retried here. Never prints; no message holds a URL's path or query,
- * since those of blob storage are signed.
+ * One HTTP request and its answer, through redirects. Proxies are libcurl's matter (HTTPS_PROXY, https_proxy, http_proxy,
+ * NO_PROXY), but for this machine itself, which is never asked through one. Nothing is retried here. Never prints; no message
+ * holds a URL's path or query, since those of blob storage are signed.
  *
  * Environment: SIMG_STALL_SECONDS (default 30): after so long without data a transfer counts as broken. Meant for tests.
  */
@@ -27,13 +27,14 @@ enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST };
 
 struct http_tls {
 	bool insecure;          /* certificates are not checked, and a redirect from https to http is followed */
-	const char *ca_file;    /* valid besides the system's */
+	const struct strlist *ca_files; /* valid besides the system's; NULL: none */
 	const char *cert_file, *key_file; /* for the server itself, not where it redirects to */
 };
 
 struct http_response;
 
-/* Takes the body of an answer with status 200 or 206 as it arrives. A negative return ends the request with it; err is filled then. */
+/* Takes the body of an answer with status 200 or 206 as it arrives. A negative return ends the request with it; err is
+ * filled then. */
 struct http_sink {
 	int (*begin)(void *context, const struct http_response *response, struct err *err); /* its fields are there */
 	int (*data)(void *context, const void *data, size_t bytes, struct err *err);
@@ -44,7 +45,7 @@ struct http_request {
 	enum http_method method;
 	const char *url;
 	const char *const *accept; /* media types, ends with NULL; may be NULL */
-	const char *authorization; /* the field's value, or NULL. Goes to the URL's origin only: a redirect to another one ends that */
+	const char *authorization; /* the field's value, or NULL. For the URL's origin: a redirect to another one ends that */
 	const char *form;          /* the body of a POST, which is not redirected */
 	const struct http_tls *tls;
 	uint64_t offset;           /* asks for the bytes from here on, if not 0 */
@@ -70,13 +71,15 @@ struct http_response {
 	char origin[ORIGIN_MAX];  /* who has answered */
 	bool elsewhere;           /* another origin than the one that was asked: after a redirect */
 	int64_t content_length;   /* -1: unknown */
-	char *content_type, *content_range, *content_digest, *retry_after, *rate_limit, *rate_remaining, *rate_source; /* NULL: not there */
+	char *content_type, *content_range, *content_digest, *retry_after; /* NULL: not there */
+	char *rate_limit, *rate_remaining, *rate_source;
 	struct strlist challenges, warnings; /* WWW-Authenticate and Warning */
-	char *body;               /* with a zero behind it, without a sink; the beginning of a long one unless the status is 2xx. NULL if empty */
+	char *body;               /* without a sink; with a zero behind it. Cut if long, unless the status is 2xx. NULL if empty */
 	size_t body_bytes;
 };
 
-/* 0 with any status; negative errno if there is no answer: *ret_response says why, too. The caller ends both with http_response_free(). */
+/* 0 with any status; negative errno if there is no answer: *ret_response says why, too. The caller ends both with
+ * http_response_free(). */
 int http_send(struct http *http, const struct http_request *request, struct http_response *ret_response, struct err *err);
 
 /* Wipes: a body may hold a token. */
@@ -85,10 +88,5 @@ void http_response_free(struct http_response *response);
 
 /* The host and port of an origin, for messages. */
 const char *origin_host(const char *origin);
-
-/* For strings with secrets: zeroes and frees. Takes NULL. */
-void secret_free(char *secret);
-void secret_cleanup(char **secret);
-#define autosecret __attribute__((cleanup(secret_cleanup)))
 
 #endif

@@ -20,8 +20,9 @@ bool field_content_range(const char *text, uint64_t *ret_first, uint64_t *ret_la
 /* The text of a Warning with code 299, the one that registries use: the caller frees it. NULL for other codes, and for nonsense. */
 char *field_warning(const char *text);
 
-/* "https://host:port" in lower case, without the default port: who gets the request, and may see what is secret. Only http and https,
- * and only names that every parser of URLs understands in the same way: no user, no escapes. False for all others. */
+/* "https://host:port" in lower case, without the default port: who gets the request, and may see what is secret. Only http
+ * and https, and only names that every parser of URLs understands in the same way: no user, no escapes. False for all
+ * others. */
 enum { ORIGIN_MAX = 8 + 255 + 6 + 1 };
 bool url_origin(const char *url, char ret_origin[static ORIGIN_MAX]);
 

@@ -46,7 +46,8 @@ static int refuse_login(const struct refusal *refusal, const struct http_respons
 	if (refusal->login_origin != NULL) {
 		err_set(err, EACCES, "'%s' denies the %s to the login from '%s' (%d%s)", host, refusal->what, refusal->login_origin,
 			response->status, words);
-		return err_hint(err, "is the name right, and may this user pull it? Another login: simg login %s", refusal->login_host);
+		return err_hint(err, "is the name right, and may this user pull it? Another login: simg login %s",
+				refusal->login_host);
 	}
 	err_set(err, EACCES, "'%s' has no such %s, or wants a login for it (%d%s)", host, refusal->what, response->status, words);
 	return err_hint(err, "is the name right? Log in with: simg login %s", refusal->login_host);
@@ -67,7 +68,8 @@ static int refuse_rate(const struct refusal *refusal, const struct http_response
 		if (facts[i].value != NULL)
 			used += (size_t)snprintf(limit + used, sizeof(limit) - used, "; %s %.64s", facts[i].name, facts[i].value);
 	log_sanitize(limit);
-	err_set(err, EBUSY, "'%s' has had too many requests (%d%s%s)", origin_host(response->origin), response->status, words, limit);
+	err_set(err, EBUSY, "'%s' has had too many requests (%d%s%s)", origin_host(response->origin), response->status, words,
+		limit);
 	if (refusal->login_host == NULL || refusal->login_origin != NULL)
 		return err_hint(err, "try again later, or set up a mirror in registries.conf");
 	return err_hint(err, "try again later, or log in for a higher limit: simg login %s", refusal->login_host);
@@ -79,8 +81,9 @@ int refusal_set(const struct refusal *refusal, const struct http_response *respo
 	const char *host = origin_host(response->origin);
 	refusal_text(response, words);
 	if (response->elsewhere)
-		return err_set(err, response->status == 404 ? ENOENT : EIO, "'%s', where the registry redirects to, answers %d for the %s",
-			       host, response->status, refusal->what);
+		return err_set(err, response->status == 404 ? ENOENT : EIO,
+			       "'%s', where the registry redirects to, answers %d for the %s", host, response->status,
+			       refusal->what);
 	if ((response->status == 401 || response->status == 403) && refusal->login_host != NULL)
 		return refuse_login(refusal, response, words, err);
 	if (response->status == 429)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The registry's client: see registry.h. Every question goes to the mirrors in their order and to the registry itself at last. A mirror
- * gets one try, and none any more once it has failed in another way than not to have something.
+ * The registry's client: see registry.h. Every question goes to the mirrors in their order and to the registry itself at last.
+ * A mirror gets one try, and none any more once it has failed in another way than not to have something.
  */
 #include "builder/registry/registry.h"
 
 #include "builder/registry/download.h"
 #include "builder/registry/notes.h"
+#include "builder/registry/refusal.h"
 #include "builder/registry/registries.h"
 #include "builder/registry/retry.h"
 #include "builder/registry/server.h"
@@ -354,7 +355,7 @@ int registry_blob_read(struct registry *registry, const struct descriptor *descr
 		       size_t *ret_bytes, struct err *err)
 {
 	if (descriptor->bytes > bytes_max)
-		return err_set(err, EMSGSIZE, "cannot pull '%s': the blob '%s' is %" PRIu64 " bytes long, more than the %zu that are read",
+		return err_set(err, EMSGSIZE, "cannot pull '%s': the blob '%s' has %" PRIu64 " bytes, more than %zu",
 			       registry->name, descriptor->digest.text, descriptor->bytes, bytes_max);
 	struct small small = {
 		.kind = "blobs",
@@ -368,8 +369,8 @@ int registry_blob_read(struct registry *registry, const struct descriptor *descr
 	free(small.document.media_type);
 	if (small.document.bytes != descriptor->bytes) {
 		free(small.document.text);
-		return err_set(err, EBADMSG, "cannot pull '%s': the blob '%s' is %zu bytes long, the manifest says %" PRIu64, registry->name,
-			       descriptor->digest.text, small.document.bytes, descriptor->bytes);
+		return err_set(err, EBADMSG, "cannot pull '%s': the blob '%s' has %zu bytes, the manifest says %" PRIu64,
+			       registry->name, descriptor->digest.text, small.document.bytes, descriptor->bytes);
 	}
 	*ret_text = small.document.text;
 	*ret_bytes = small.document.bytes;
@@ -380,12 +381,14 @@ static int ask_blob(void *context, struct server *server, int tries, struct http
 {
 	struct download *download = context;
 	char what[DIGEST_TEXT_MAX + 32];
-	snprintf(what, sizeof(what), "blob '%s'", download->descriptor->digest.text);
-	struct server_request request = { .kind = "blobs", .name = download->descriptor->digest.text, .what = what, .tries = tries };
+	const char *digest = download->descriptor->digest.text;
+	snprintf(what, sizeof(what), "blob '%s'", digest);
+	struct server_request request = { .kind = "blobs", .name = digest, .what = what, .tries = tries };
 	return download_from(download, server, &request, response, err);
 }
 
-/* Foreign layers: addresses of the manifest, for which no credential of ours is meant. Only what the registry lacks is looked for there. */
+/* Foreign layers: addresses of the manifest, for which no credential of ours is meant. Only what the registry lacks is
+ * looked for there. */
 static int ask_urls(struct registry *registry, struct download *download, struct err *err)
 {
 	const struct strlist *urls = &download->descriptor->urls;
@@ -425,4 +428,46 @@ int registry_blob_fetch(struct registry *registry, const struct descriptor *desc
 	int r = blob_fetch(registry, &download, err);
 	download_end(&download);
 	return r < 0 ? failed(registry, r, err) : 0;
+}
+
+static int login_check(const struct endpoint *endpoint, struct server_options *options, struct err *err)
+{
+	struct server *server = server_new(endpoint, options);
+	struct server_request request = {
+		.what = "interface of a registry",
+		.body_bytes_max = MANIFEST_BYTES_MAX,
+		.tries = RETRY_TRIES,
+	};
+	autoresponse struct http_response response = { .failure = HTTP_FORBIDDEN };
+	if (server == NULL)
+		return err_sys(err, ENOMEM, "cannot log in at '%s'", endpoint->host);
+	int r = server_send(server, &request, &response, err);
+	server_free(server);
+	if (r == -ENOENT)
+		return err_hint(err, "is '%s' a registry?", endpoint->host);
+	if (r != -EACCES || response.failure != HTTP_ANSWERED)
+		return r;
+	char words[REFUSAL_TEXT_MAX];
+	return err_set(err, EACCES, "'%s' refuses the user name or the password (%d%s)", endpoint->credentials_host,
+		       response.status, refusal_text(&response, words));
+}
+
+int registry_login_check(const char *host, const struct credentials *credentials, struct err *err)
+{
+	struct reference reference = { .name = "" };
+	struct endpoints endpoints;
+	struct notes notes;
+	if ((size_t)snprintf(reference.host, sizeof(reference.host), "%s", host) >= sizeof(reference.host))
+		return err_set(err, EINVAL, "the name of the registry '%.64s…' is too long", host);
+	int r = endpoints_find(&reference, &endpoints, err);
+	if (r < 0)
+		return r;
+	notes_begin(&notes, NULL, false);
+	struct server_options options = { .http = http_new(), .notes = &notes, .credentials = credentials };
+	r = options.http != NULL ? login_check(&endpoints.list[endpoints.count - 1], &options, err)
+				 : err_sys(err, ENOMEM, "cannot log in at '%s'", host);
+	http_free(options.http);
+	notes_end(&notes);
+	endpoints_free(&endpoints);
+	return r;
 }

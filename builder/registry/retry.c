@@ -44,7 +44,8 @@ static bool passes(const struct http_response *response, bool reached)
 {
 	switch (response->failure) {
 	case HTTP_ANSWERED:
-		return status_passes(response->status) || (response->elsewhere && response->status >= 400 && response->status != 416);
+		return status_passes(response->status) ||
+		       (response->elsewhere && response->status >= 400 && response->status != 416);
 	case HTTP_UNREACHABLE:
 	case HTTP_STALLED:
 		return reached;

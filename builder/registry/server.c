@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A server: see server.h. Its front door (GET /v2/) is asked first, once: it tells whether a server that may be asked by http speaks
- * https after all, and which proof is wanted. Some registries say the latter nowhere else, or answer 404 where they want a login.
+ * A server: see server.h. Its front door (GET /v2/) is asked first, once: it tells whether a server that may be asked by http
+ * speaks https after all, and which proof is wanted. Some registries say the latter nowhere else, or answer 404 where they want
+ * a login.
  */
 #include "builder/registry/server.h"
 
@@ -9,6 +10,7 @@
 #include "builder/registry/notes.h"
 #include "builder/registry/refusal.h"
 #include "builder/registry/retry.h"
+#include "builder/registry/secret.h"
 #include "lib/cleanup.h"
 #include "lib/err.h"
 
@@ -19,7 +21,7 @@
 #include <string.h>
 
 enum {
-	PROOFS_MAX = 2,          /* answers to challenges in one try: for a token that has ended, then for one with too small a scope */
+	PROOFS_MAX = 2,          /* answers to challenges in one try: a token that has ended, then one with too small a scope */
 	FRONT_DOOR_BYTES_MAX = 64 * 1024,
 	WAIT_WORTH_A_NOTE_MS = 5000,
 };
@@ -45,7 +47,7 @@ struct server *server_new(const struct endpoint *endpoint, const struct server_o
 		return server;
 	server->tls = (struct http_tls){
 		.insecure = endpoint->insecure,
-		.ca_file = endpoint->ca_file,
+		.ca_files = &endpoint->ca_files,
 		.cert_file = endpoint->cert_file,
 		.key_file = endpoint->key_file,
 	};
@@ -55,6 +57,8 @@ struct server *server_new(const struct endpoint *endpoint, const struct server_o
 		.host = endpoint->credentials_host,
 		.repository = endpoint->name,
 		.auth_file = options->auth_file,
+		.mirror = endpoint->mirror,
+		.credentials = options->credentials,
 	});
 	if (server->auth != NULL)
 		return server;
@@ -97,7 +101,8 @@ static int knock(struct server *server, const struct server_request *request, bo
 	return http_send(server->options.http, &knock, response, err);
 }
 
-/* Where http is allowed, https comes first nevertheless; without it, what it said is the better message if http is no way either. */
+/* Where http is allowed, https comes first nevertheless; without it, what it said is the better message if http is no way
+ * either. */
 static int knock_both(struct server *server, const struct server_request *request, bool *ret_https, struct http_response *response,
 		      struct err *err)
 {
@@ -124,7 +129,8 @@ static bool is_overloaded(int status)
 	return status == 429 || status >= 500;
 }
 
-static int reach_locked(struct server *server, const struct server_request *request, struct http_response *response, struct err *err)
+static int reach_locked(struct server *server, const struct server_request *request, struct http_response *response,
+			struct err *err)
 {
 	bool https;
 	if (server->reached)
@@ -224,15 +230,19 @@ static int try_once(struct server *server, const struct server_request *request,
 		return r < 0 ? r : 0;
 	http_response_free(response);
 	autofree char *url = NULL;
-	if (asprintf(&url, "%s://%s/v2/%s/%s/%s", server->https ? "https" : "http", server->endpoint->host, server->endpoint->name,
-		     request->kind, request->name) < 0) {
+	const char *scheme = server->https ? "https" : "http";
+	r = request->kind == NULL ? asprintf(&url, "%s://%s/v2/", scheme, server->endpoint->host)
+				  : asprintf(&url, "%s://%s/v2/%s/%s/%s", scheme, server->endpoint->host, server->endpoint->name,
+					     request->kind, request->name);
+	if (r < 0) {
 		url = NULL;
 		return err_sys(err, ENOMEM, "cannot ask '%s'", server->endpoint->host);
 	}
 	return send_with_proof(server, request, url, response, err);
 }
 
-static int refused(struct server *server, const struct server_request *request, const struct http_response *response, struct err *err)
+static int refused(struct server *server, const struct server_request *request, const struct http_response *response,
+		   struct err *err)
 {
 	struct refusal refusal = { .what = request->what };
 	if (server->endpoint != NULL) {
