@@ -7,16 +7,15 @@
 #include "lib/cleanup.h"
 #include "lib/err.h"
 #include "lib/fd.h"
+#include "lib/image_config.h"
 #include "lib/path.h"
 
-#include <ctype.h>
 #include <fcntl.h>
 #include <jansson.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#define CONFIG_PATH "/.simg/config.json"
+#define CONFIG_PATH "/" IMAGE_CONFIG_PATH
 
 static int malformed(struct err *err, const char *what)
 {
@@ -24,28 +23,17 @@ static int malformed(struct err *err, const char *what)
 	return err_hint(err, "build the image again");
 }
 
-static bool is_env(const char *item)
-{
-	size_t length = strcspn(item, "=");
-	if (length == 0 || item[length] != '=' || isdigit((unsigned char)item[0]))
-		return false;
-	for (size_t i = 0; i < length; i++)
-		if (!isalnum((unsigned char)item[i]) && item[i] != '_')
-			return false;
-	return true;
-}
-
 static int take_env(const json_t *list, struct metadata *metadata, struct err *err)
 {
 	if (list == NULL || json_is_null(list))
 		return 0;
-	if (!json_is_array(list) || json_array_size(list) > METADATA_ENV_MAX)
+	if (!json_is_array(list) || json_array_size(list) > IMAGE_ENV_MAX)
 		return malformed(err, "Env is no list, or too long");
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const char *item = json_string_value(json_array_get(list, i));
-		if (item == NULL || !is_env(item))
-			return malformed(err, "an item of Env is not NAME=VALUE");
-		if (strlist_add(&metadata->env, item) < 0)
+		if (item == NULL)
+			return malformed(err, "an item of Env is no string");
+		if (image_env_is_valid(item) && strlist_add(&metadata->env, item) < 0)
 			return err_sys(err, ENOMEM, "cannot read the image's environment");
 	}
 	return 0;
@@ -80,15 +68,17 @@ static int read_text(int root_fd, char **ret_text, struct err *err)
 	autoclose int fd = fd_reopen(place.fd, O_RDONLY);
 	if (fd < 0)
 		return err_sys(err, -fd, "cannot open the image's " CONFIG_PATH);
-	autofree char *text = calloc(1, METADATA_BYTES_MAX + 1);
+	autofree char *text = calloc(1, IMAGE_CONFIG_BYTES_MAX + 1);
 	ssize_t used = 0, n;
-	while (text != NULL && used < METADATA_BYTES_MAX && (n = read(fd, text + used, (size_t)(METADATA_BYTES_MAX - used))) != 0) {
+	if (text == NULL)
+		return err_sys(err, ENOMEM, "cannot read the image's " CONFIG_PATH);
+	while (used < IMAGE_CONFIG_BYTES_MAX && (n = read(fd, text + used, (size_t)(IMAGE_CONFIG_BYTES_MAX - used))) != 0) {
 		if (n < 0)
 			return err_sys(err, errno, "cannot read the image's " CONFIG_PATH);
 		used += n;
 	}
-	if (used >= METADATA_BYTES_MAX)
-		return malformed(err, "larger than 1 MiB");
+	if (used >= IMAGE_CONFIG_BYTES_MAX)
+		return malformed(err, "larger than 4 MiB");
 	*ret_text = steal_ptr(&text);
 	return 0;
 }

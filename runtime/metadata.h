@@ -10,10 +10,8 @@
 
 struct err;
 
-enum { METADATA_BYTES_MAX = 1 << 20, METADATA_ENV_MAX = 4096 };
-
 struct metadata {
-	struct strlist env; /* NAME=VALUE, names well-formed */
+	struct strlist env; /* NAME=VALUE; items with another kind of name are left out: lib/image_config.h */
 	char *workdir;      /* absolute, or NULL */
 };
 
