@@ -271,6 +271,18 @@ int load_feed(struct load *load, struct feed *feed, struct err *err)
 	return r;
 }
 
+int load_text(struct load *load, const char *path, uint16_t mode, const char *text, size_t bytes, struct err *err)
+{
+	struct inode inode = { .mode = S_IFREG | mode, .implicit = true };
+	struct node *node;
+	int r = target_file_begin(load->target, false, &inode.file, err);
+	if (r == 0 && bytes > 0)
+		r = target_file_data(load->target, text, bytes, err);
+	if (r == 0)
+		r = target_file_end(load->target, err);
+	return r < 0 ? r : tree_insert(load->tree, path, &inode, &node, err);
+}
+
 /* In this order, so that parents come first. */
 static const struct {
 	const char *path;
@@ -299,13 +311,7 @@ static int mount_point_add(struct load *load, const char *path, uint16_t mode, s
 {
 	struct inode inode = { .mode = mode, .implicit = true };
 	struct node *node;
-	int r = 0;
-	if (S_ISREG(mode)) {
-		r = target_file_begin(load->target, false, &inode.file, err);
-		if (r == 0)
-			r = target_file_end(load->target, err);
-	}
-	return r < 0 ? r : tree_insert(load->tree, path, &inode, &node, err);
+	return S_ISREG(mode) ? load_text(load, path, mode, "", 0, err) : tree_insert(load->tree, path, &inode, &node, err);
 }
 
 int load_mount_points(struct load *load, struct err *err)

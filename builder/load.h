@@ -7,6 +7,7 @@
 #define SIMG_BUILDER_LOAD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct err;
@@ -48,6 +49,9 @@ int load_deferred(struct load *load, const struct source_entry *entry, uint32_t 
 
 /* Takes in the data of deferred files. */
 int load_feed(struct load *load, struct feed *feed, struct err *err);
+
+/* Puts a file of the builder's own at path, owned by root, with the image's own time. mode is its permissions. */
+int load_text(struct load *load, const char *path, uint16_t mode, const char *text, size_t bytes, struct err *err);
 
 /* Adds the directories and files that a container runtime mounts on, where the tree has nothing of that name. */
 int load_mount_points(struct load *load, struct err *err);
