@@ -13,7 +13,9 @@
 #include "builder/tree.h"
 #include "builder/target.h"
 #include "lib/err.h"
+#include "lib/image_config.h"
 #include "lib/log.h"
+#include "lib/strlist.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -330,6 +332,16 @@ int load_mount_points(struct load *load, struct err *err)
 	return 0;
 }
 
+void load_count_variables(struct load *load, const struct strlist *env)
+{
+	for (size_t i = 0; i < env->count; i++) {
+		char name[sizeof(load->variables.first)];
+		snprintf(name, sizeof(name), "%.*s", (int)strcspn(env->items[i], "="), env->items[i]);
+		if (!image_env_is_valid(env->items[i]))
+			tally(&load->variables, name);
+	}
+}
+
 static void note(const struct tally *tally, const char *one, const char *many)
 {
 	if (tally->count == 1)
@@ -347,4 +359,6 @@ void load_notes(const struct load *load)
 	     "access control lists that SquashFS cannot hold are left out");
 	hot_set_note(load->hot);
 	note(&load->times, "time before 1970 or after 2106 is cut to that", "times before 1970 or after 2106 are cut to that");
+	note(&load->variables, "variable of the image that no shell could set is left out",
+	     "variables of the image that no shell could set are left out");
 }

@@ -17,6 +17,7 @@ struct progress;
 struct reader;
 struct source;
 struct source_entry;
+struct strlist;
 struct tree;
 struct target;
 
@@ -38,7 +39,7 @@ struct load {
 	struct tally {
 		uint64_t count;
 		char first[256];
-	} sockets, xattrs, acls, times;
+	} sockets, xattrs, acls, times, variables;
 };
 
 /* Takes in all entries of a source that is already open. */
@@ -55,6 +56,9 @@ int load_text(struct load *load, const char *path, uint16_t mode, const char *te
 
 /* Adds the directories and files that a container runtime mounts on, where the tree has nothing of that name. */
 int load_mount_points(struct load *load, struct err *err);
+
+/* Counts the variables of an image configuration that a launch leaves out, for a note. */
+void load_count_variables(struct load *load, const struct strlist *env);
 
 /* Prints one note for each kind of thing that was left out or changed. */
 void load_notes(const struct load *load);
