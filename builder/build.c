@@ -4,6 +4,7 @@
  */
 #include "builder/cache/cache.h"
 #include "builder/hot.h"
+#include "builder/image_metadata.h"
 #include "builder/load.h"
 #include "builder/oci/container.h"
 #include "builder/oci/layers.h"
@@ -228,6 +229,18 @@ static void build_end(struct build *build)
 	build->tree = NULL;
 }
 
+/* Names of files stay out: equal sources give equal images. */
+static int metadata_add(struct build *build, struct err *err)
+{
+	struct image_record record = {
+		.container = build->container,
+		.source_kind = build->container == NULL ? build->place.source->name : NULL,
+		.writer = &build->options->writer,
+		.mount_points = build->options->mount_points,
+	};
+	return image_metadata_add(&build->load, &record, err);
+}
+
 static int build_try(struct build *build, struct err *err)
 {
 	int r = build_begin(build, err);
@@ -235,6 +248,8 @@ static int build_try(struct build *build, struct err *err)
 		r = build->container != NULL ? container_load(build, err) : entries_load(build, err);
 	if (r == 0 && build->options->mount_points)
 		r = load_mount_points(&build->load, err);
+	if (r == 0)
+		r = metadata_add(build, err);
 	return r < 0 ? r : target_finish(build->target, build->tree, build->options->time, &build->stats, err);
 }
 

@@ -18,7 +18,7 @@ need unsquashfs
 	expect_equal "$(listing app.simg | awk '{ print $1, $4, $5, $6 }')" \
 		"$(printf '%s\n' '-rw-r--r-- file  ' 'drwxr-xr-x sub  ' '-rw-r--r-- sub/hard  ' 'lrwxrwxrwx symlink -> ../secret')"
 	run simg inspect app.simg
-	expect_stdout_has "1 file, 2 directories, 1 symlink"
+	expect_stdout_has "2 files, 3 directories, 1 symlink" # with the record
 )
 
 (
@@ -108,12 +108,12 @@ need unsquashfs
 	run simg build --no-mount-points app.simg dir
 	expect_status 0
 	run simg inspect app.simg
-	expect_stdout_has "1 file, 2001 directories"
+	expect_stdout_has "2 files, 2002 directories"
 	tar -C dir -cf x.tar .
 	run simg build --no-mount-points tar.simg x.tar
 	expect_status 0
 	run simg inspect tar.simg
-	expect_stdout_has "1 file, 2001 directories"
+	expect_stdout_has "2 files, 2002 directories"
 )
 
 (

@@ -25,11 +25,11 @@ chmod -R a+rX "$file_dir"
 	run simg inspect "$app"
 	expect_status 0
 	expect_stderr ""
-	expect_stdout_has "format      squashfs" "content     4 files, 4 directories, 1 symlink" "compressor  zstd, blocks of 128.0 KiB" \
+	expect_stdout_has "format      squashfs" "content     5 files, 4 directories, 1 symlink" "compressor  zstd, blocks of 128.0 KiB" \
 		"runscript   /.singularity.d/runscript" "entrypoint  /bin/solver" "command     --input" "            a b" "directory   /work" \
 		"environment PATH=/opt/bin:/usr/bin" "            LANG=C.UTF-8" "labels      org.label-schema.name = solver" \
 		"            evil = ?[31mred" "labels      version = 7"
-	expect_stdout_matches '^size        [0-9.]+ KiB, for 195\.[0-9] KiB of files \([0-9]+ %\)$'
+	expect_stdout_matches '^size        [0-9.]+ KiB, for 19[56]\.[0-9] KiB of files \([0-9]+ %\)$'
 	expect_stdout_matches '^made        20[0-9-]+ [0-9:]+ UTC$'
 )
 
@@ -40,10 +40,10 @@ chmod -R a+rX "$file_dir"
 	expect_equal "$(jq -r .format "$stdout")" squashfs
 	expect_equal "$(jq .file_bytes "$stdout")" "$(stat -c %s "$app")"
 	expect_equal "$(jq .offset_bytes "$stdout")" 0
-	expect_equal "$(jq -c '[.content.files, .content.directories, .content.symlinks, .content.devices]' "$stdout")" '[4,4,1,0]'
+	expect_equal "$(jq -c '[.content.files, .content.directories, .content.symlinks, .content.devices]' "$stdout")" '[5,4,1,0]'
 	expect_equal "$(jq -c '[.squashfs.compressor, .squashfs.block_bytes, .squashfs.exportable, .squashfs.xattrs]' "$stdout")" \
 		'["zstd",131072,true,false]'
-	expect_equal "$(jq .squashfs.inodes "$stdout")" 9
+	expect_equal "$(jq .squashfs.inodes "$stdout")" 10
 	expect_equal "$(jq -r '.metadata.runscript, .metadata.recipe' "$stdout" | tr '\n' ' ')" "true false "
 	expect_equal "$(jq -c .metadata.config.config.Cmd "$stdout")" '["--input","a b"]'
 	expect_equal "$(jq -r '.metadata.labels."org.label-schema.name"' "$stdout")" solver
@@ -73,7 +73,7 @@ chmod -R a+rX "$file_dir"
 	{ printf '#!/usr/bin/env run-singularity\n'; cat "$app"; } >old.simg
 	run simg inspect old.simg
 	expect_status 0
-	expect_stdout_has "format      singularity 2.x, SquashFS at byte 31" "4 files" "entrypoint  /bin/solver"
+	expect_stdout_has "format      singularity 2.x, SquashFS at byte 31" "5 files" "entrypoint  /bin/solver"
 )
 
 le() { local value=$2 i; for ((i = 0; i < $1; i++)); do printf %b "\\x$(printf %02x $((value & 255)))"; value=$((value >> 8)); done; }
@@ -101,7 +101,7 @@ make_sif() {
 	make_sif 1
 	run simg inspect app.sif
 	expect_status 0
-	expect_stdout_has "format      sif, SquashFS at byte 4096" "4 files" "entrypoint  /bin/solver"
+	expect_stdout_has "format      sif, SquashFS at byte 4096" "5 files" "entrypoint  /bin/solver"
 )
 
 (

@@ -60,10 +60,10 @@ pax() {
 	printf '%s%s' "$length" "$rest"
 }
 
-# The lines of an image's listing, without the mount points that simg build adds: mode, owner, size, path and link target.
+# The lines of an image's listing, without the mount points and the record that simg build adds: mode, owner, size, path and link target.
 listing() {
 	unsquashfs -lln "$1" | sed -n 's,squashfs-root/,,p' |
-		awk '$6 !~ /^(dev|etc|etc\/(group|hosts|localtime|passwd|resolv\.conf)|home|mnt|proc|root|run|sys|tmp|var|var\/tmp)$/ {
+		awk '$6 !~ /^(\.simg|\.simg\/build\.json|dev|etc|etc\/(group|hosts|localtime|passwd|resolv\.conf)|home|mnt|proc|root|run|sys|tmp|var|var\/tmp)$/ {
 			line = $1 " " $2 " " $3; for (i = 6; i <= NF; i++) line = line " " $i; print line }'
 }
 
