@@ -26,7 +26,7 @@ int addition_text(struct load *load, const char *path, uint16_t mode, char *text
 
 /* Gives the file at path, which is to be replaced, a second name: prefix, the lowest number from 0 on that is free, and suffix. Returns that
  * number; -ENOENT without filling err if path is no regular file or has been kept HISTORY_MAX times already. */
-enum { HISTORY_MAX = 100 };
+enum { HISTORY_MAX = 16 };
 int addition_keep(struct load *load, const char *path, const char *prefix, const char *suffix, struct err *err);
 
 /* A copy of text for a line of a text file or for JSON: control characters are replaced by '?', and so are all other than ASCII

@@ -2,36 +2,45 @@
  *
  * simg inspect: what an image is and holds, as text or as JSON. Both are made from one JSON object; simg-build(1) documents it.
  */
+#include "builder/addition.h"
+#include "builder/describe.h"
+#include "builder/image_metadata.h"
 #include "builder/image_reader.h"
-#include "builder/size.h"
 #include "builder/source.h"
 #include "builder/verbs.h"
 #include "lib/cleanup.h"
 #include "lib/err.h"
 #include "lib/image.h"
+#include "lib/image_config.h"
 #include "lib/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { METADATA_BYTES_MAX = 1024 * 1024, LABEL_WIDTH = 12, SUPER_EXPORTABLE = 0x0080 };
+enum { METADATA_BYTES_MAX = IMAGE_CONFIG_BYTES_MAX, SUPER_EXPORTABLE = 0x0080 };
+
+#define RUNSCRIPT ".singularity.d/runscript"
+#define RECIPE ".singularity.d/Singularity"
 
 static const char HELP[] =
-	"usage: simg inspect [--json] IMAGE\n"
+	"usage: simg inspect [OPTION] IMAGE\n"
 	"\n"
 	"Shows what IMAGE is and holds: format, sizes, files, metadata of the container.\n"
 	"IMAGE is a SquashFS image, a Singularity or Apptainer image, or a directory.\n"
 	"\n"
-	"      --json   the same as JSON\n"
-	"  -h, --help   this text\n"
+	"      --json         the same as JSON\n"
+	"      --environment  only the environment that the image sets\n"
+	"      --labels       only the labels, as JSON\n"
+	"      --recipe       only the recipe that it was built from\n"
+	"      --record       only the record of the build, as JSON\n"
+	"      --runscript    only the runscript\n"
+	"  -h, --help         this text\n"
 	"\n"
 	"Manual: simg-build(1)\n";
 
@@ -44,7 +53,7 @@ struct subject {
 };
 
 /* A regular file below a directory, no symlink on the way. */
-static int directory_file(int directory_fd, const char *path, char **ret_text, size_t *ret_bytes)
+static int directory_file(int directory_fd, const char *path, char **ret_text, size_t *ret_bytes, struct err *err)
 {
 	autoclose int fd = fcntl(directory_fd, F_DUPFD_CLOEXEC, 3);
 	for (const char *rest = path; fd >= 0 && *rest != '\0';) {
@@ -57,12 +66,14 @@ static int directory_file(int directory_fd, const char *path, char **ret_text, s
 		fd = next;
 	}
 	struct stat st;
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > METADATA_BYTES_MAX)
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return -ENOENT;
+	if (st.st_size > METADATA_BYTES_MAX)
+		return err_set(err, EFBIG, "'%s' in the directory is too large", path);
 	autofree char *text = malloc((size_t)st.st_size + 1);
 	ssize_t bytes = text == NULL ? -1 : read(fd, text, (size_t)st.st_size);
 	if (bytes < 0)
-		return -EIO;
+		return err_sys(err, text == NULL ? ENOMEM : errno, "cannot read '%s'", path);
 	text[bytes] = '\0';
 	*ret_text = steal_ptr(&text);
 	*ret_bytes = (size_t)bytes;
@@ -72,7 +83,7 @@ static int directory_file(int directory_fd, const char *path, char **ret_text, s
 static int metadata_file(const struct subject *subject, const char *path, char **ret_text, size_t *ret_bytes, struct err *err)
 {
 	if (subject->image.format == IMAGE_DIRECTORY)
-		return directory_file(subject->fd, path, ret_text, ret_bytes);
+		return directory_file(subject->fd, path, ret_text, ret_bytes, err);
 	return image_reader_file(subject->reader, path, METADATA_BYTES_MAX, ret_text, ret_bytes, err);
 }
 
@@ -83,15 +94,36 @@ static int metadata_json(const struct subject *subject, const char *path, json_t
 	size_t bytes;
 	json_error_t error;
 	int r = metadata_file(subject, path, &text, &bytes, err);
+	if (r == -EFBIG)
+		log_note("%s", err->text);
 	if (r < 0)
-		return r == -ENOENT ? 0 : r;
+		return r == -ENOENT || r == -EFBIG ? 0 : r;
 	json_t *value = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
-	if (value == NULL) {
+	if (value == NULL)
 		log_note("'/%s' in '%s' is not valid JSON: %s", path, subject->path, error.text);
-		return 0;
-	}
 	json_object_set_new(object, key, value);
 	return 0;
+}
+
+/* The records of what the image was made of, the oldest one first. */
+static int bases_gather(const struct subject *subject, json_t *metadata, struct err *err)
+{
+	json_t *bases = json_array();
+	int r = 0;
+	for (int i = 0; i < HISTORY_MAX && r == 0; i++) {
+		char path[64];
+		json_t *found = json_object();
+		snprintf(path, sizeof(path), IMAGE_BASE_PREFIX "%d" IMAGE_BASE_SUFFIX, i);
+		r = metadata_json(subject, path, found, "base", err);
+		bool last = json_array_append(bases, json_object_get(found, "base")) < 0;
+		json_decref(found);
+		if (last)
+			break;
+	}
+	if (json_array_size(bases) > 0)
+		json_object_set(metadata, "bases", bases);
+	json_decref(bases);
+	return r;
 }
 
 static int metadata_present(const struct subject *subject, const char *path, json_t *object, const char *key, struct err *err)
@@ -111,14 +143,16 @@ static int metadata_gather(const struct subject *subject, json_t *top, struct er
 {
 	json_t *metadata = json_object();
 	json_object_set_new(top, "metadata", metadata);
-	int r = metadata_present(subject, ".singularity.d/runscript", metadata, "runscript", err);
+	int r = metadata_present(subject, RUNSCRIPT, metadata, "runscript", err);
 	if (r == 0)
-		r = metadata_present(subject, ".singularity.d/Singularity", metadata, "recipe", err);
+		r = metadata_present(subject, RECIPE, metadata, "recipe", err);
 	if (r == 0)
 		r = metadata_json(subject, ".singularity.d/labels.json", metadata, "labels", err);
 	if (r == 0)
-		r = metadata_json(subject, ".simg/config.json", metadata, "config", err);
-	return r;
+		r = metadata_json(subject, IMAGE_CONFIG_PATH, metadata, "config", err);
+	if (r == 0)
+		r = metadata_json(subject, IMAGE_RECORD_PATH, metadata, "record", err);
+	return r < 0 ? r : bases_gather(subject, metadata, err);
 }
 
 static void counts_set(json_t *top, const struct image_counts *counts)
@@ -209,138 +243,108 @@ static int subject_gather(struct subject *subject, json_t *top, struct err *err)
 	return squashfs_gather(subject, top, err);
 }
 
-static void print_line(const char *label, const char *text)
+/* --- what to print --- */
+
+static void print_json(const json_t *value)
 {
-	/* The image's words are not the terminal's commands. */
-	autofree char *clean = strdup(text);
-	if (clean == NULL)
-		return;
-	log_sanitize(clean);
-	printf("%-*s%s\n", LABEL_WIDTH, label, clean);
+	json_dumpf(value, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
+	putchar('\n');
 }
 
-static uint64_t number_of(const json_t *object, const char *key)
+static int print_text(const struct subject *subject, const json_t *top, struct err *err)
 {
-	return (uint64_t)json_integer_value(json_object_get(object, key));
+	(void)err;
+	describe(subject->path, &subject->image, top);
+	return 0;
 }
 
-static void print_size_line(const json_t *top)
+static int print_all(const struct subject *subject, const json_t *top, struct err *err)
 {
-	char file[SIZE_TEXT_MAX], content[SIZE_TEXT_MAX], text[128];
-	const json_t *counts = json_object_get(top, "content");
-	uint64_t file_bytes = number_of(top, "file_bytes"), content_bytes = number_of(counts, "bytes");
-	size_format(file_bytes, file);
-	size_format(content_bytes, content);
-	if (json_object_get(top, "file_bytes") == NULL)
-		snprintf(text, sizeof(text), "%s of files", content);
-	else if (content_bytes == 0)
-		snprintf(text, sizeof(text), "%s", file);
-	else
-		snprintf(text, sizeof(text), "%s, for %s of files (%.0f %%)", file, content,
-			 100.0 * (double)file_bytes / (double)content_bytes);
-	print_line("size", text);
+	(void)subject, (void)err;
+	print_json(top);
+	return 0;
 }
 
-static void print_squashfs(const json_t *top)
+static int lacks(const struct subject *subject, const char *what, struct err *err)
 {
-	const json_t *squashfs = json_object_get(top, "squashfs");
-	char text[256], block[SIZE_TEXT_MAX];
-	if (squashfs == NULL)
-		return;
-	time_t made = (time_t)number_of(squashfs, "made");
-	struct tm utc;
-	gmtime_r(&made, &utc);
-	strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &utc);
-	print_line("made", text);
-	snprintf(text, sizeof(text), "%s, blocks of %s", json_string_value(json_object_get(squashfs, "compressor")),
-		 size_format(number_of(squashfs, "block_bytes"), block));
-	print_line("compressor", text);
-	snprintf(text, sizeof(text), "%" PRIu64 " owners and groups, extended attributes: %s, NFS export: %s", number_of(squashfs, "ids"),
-		 json_is_true(json_object_get(squashfs, "xattrs")) ? "yes" : "no",
-		 json_is_true(json_object_get(squashfs, "exportable")) ? "yes" : "no");
-	print_line("tables", text);
+	return err_set(err, ENOENT, "the image '%s' has no %s", subject->path, what);
 }
 
-static void print_counts(const json_t *top)
+static int print_file(const struct subject *subject, const char *path, const char *what, struct err *err)
 {
-	static const struct {
-		const char *key, *one;
-	} kinds[] = {
-		{ "files", "file" },	 { "directories", "directory" }, { "symlinks", "symlink" },
-		{ "devices", "device" }, { "fifos", "fifo" },		 { "sockets", "socket" },
-	};
-	const json_t *counts = json_object_get(top, "content");
-	char text[256] = "";
-	if (counts == NULL)
-		return;
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		size_t used = strlen(text);
-		uint64_t count = number_of(counts, kinds[i].key);
-		if (count > 0)
-			snprintf(text + used, sizeof(text) - used, "%s%" PRIu64 " %s", used > 0 ? ", " : "", count,
-				 count == 1 ? kinds[i].one : kinds[i].key);
-	}
-	print_line("content", text);
+	autofree char *text = NULL;
+	size_t bytes;
+	int r = metadata_file(subject, path, &text, &bytes, err);
+	if (r == 0)
+		describe_file(text, bytes);
+	return r == -ENOENT ? lacks(subject, what, err) : r;
 }
 
-/* A list of words, one a line, or all in one. */
-static void print_words(const char *label, const json_t *words)
+static int print_runscript(const struct subject *subject, const json_t *top, struct err *err)
 {
-	size_t i;
-	const json_t *word;
-	json_array_foreach(words, i, word)
-		if (json_is_string(word))
-			print_line(i == 0 ? label : "", json_string_value(word));
+	(void)top;
+	return print_file(subject, RUNSCRIPT, "runscript", err);
 }
 
-static void print_pairs(const char *label, json_t *pairs)
+static int print_recipe(const struct subject *subject, const json_t *top, struct err *err)
 {
-	const char *key;
-	json_t *value;
-	bool first = true;
-	json_object_foreach(pairs, key, value) {
-		char text[1024];
-		if (!json_is_string(value))
-			continue;
-		snprintf(text, sizeof(text), "%s = %s", key, json_string_value(value));
-		print_line(first ? label : "", text);
-		first = false;
-	}
+	(void)top;
+	return print_file(subject, RECIPE, "recipe", err);
 }
 
-static void print_metadata(const json_t *top)
+/* An image of Singularity's says it in a script. */
+static int print_environment(const struct subject *subject, const json_t *top, struct err *err)
 {
-	const json_t *metadata = json_object_get(top, "metadata");
-	const json_t *config = json_object_get(json_object_get(metadata, "config"), "config");
-	if (json_is_true(json_object_get(metadata, "runscript")))
-		print_line("runscript", "/.singularity.d/runscript");
-	if (json_is_true(json_object_get(metadata, "recipe")))
-		print_line("recipe", "/.singularity.d/Singularity");
-	print_words("entrypoint", json_object_get(config, "Entrypoint"));
-	print_words("command", json_object_get(config, "Cmd"));
-	if (json_is_string(json_object_get(config, "WorkingDir")))
-		print_line("directory", json_string_value(json_object_get(config, "WorkingDir")));
-	print_words("environment", json_object_get(config, "Env"));
-	print_pairs("labels", json_object_get(metadata, "labels"));
-	print_pairs("labels", json_object_get(config, "Labels"));
+	if (describe_environment(top) > 0)
+		return 0;
+	return print_file(subject, ".singularity.d/env/90-environment.sh", "environment of its own", err);
 }
 
-static void print_text(const struct subject *subject, const json_t *top)
+static int print_labels(const struct subject *subject, const json_t *top, struct err *err)
 {
-	char text[64];
-	print_line("image", subject->path);
-	snprintf(text, sizeof(text), "%s", image_format_name(subject->image.format));
-	if (subject->image.offset_bytes > 0)
-		snprintf(text, sizeof(text), "%s, SquashFS at byte %" PRIu64, image_format_name(subject->image.format),
-			 subject->image.offset_bytes);
-	print_line("format", text);
-	print_size_line(top);
-	print_counts(top);
-	print_squashfs(top);
-	print_metadata(top);
+	json_t *labels = describe_labels(top);
+	size_t count = json_object_size(labels);
+	if (count > 0)
+		print_json(labels);
+	json_decref(labels);
+	return count > 0 ? 0 : lacks(subject, "labels", err);
 }
 
-static int inspect(const char *path, bool as_json, struct err *err)
+static int print_record(const struct subject *subject, const json_t *top, struct err *err)
+{
+	const json_t *record = json_object_get(json_object_get(top, "metadata"), "record");
+	if (record == NULL)
+		return lacks(subject, "record of how it was built", err);
+	print_json(record);
+	return 0;
+}
+
+static const struct view {
+	const char *option;
+	int (*print)(const struct subject *subject, const json_t *top, struct err *err);
+	bool reads_metadata; /* and prints nothing else */
+} views[] = {
+	{ NULL, print_text, false },
+	{ "json", print_all, false },
+	{ "environment", print_environment, true },
+	{ "labels", print_labels, true },
+	{ "recipe", print_recipe, true },
+	{ "record", print_record, true },
+	{ "runscript", print_runscript, true },
+};
+enum { VIEW_COUNT = sizeof(views) / sizeof(views[0]) };
+
+static int print(const struct subject *subject, const struct view *view, const json_t *top, struct err *err)
+{
+	if (view->reads_metadata && json_object_get(top, "metadata") == NULL)
+		return err_set(err, ENOTSUP, "the files of the image '%s' cannot be read", subject->path);
+	int r = view->print(subject, top, err);
+	if (r == 0 && (fflush(stdout) != 0 || ferror(stdout)))
+		r = err_sys(err, errno, "cannot write to standard output");
+	return r;
+}
+
+static int inspect(const char *path, const struct view *view, struct err *err)
 {
 	autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
@@ -348,56 +352,69 @@ static int inspect(const char *path, bool as_json, struct err *err)
 	struct subject subject = { .path = path, .fd = fd };
 	json_t *top = json_object();
 	int r = subject_gather(&subject, top, err);
-	if (r == 0 && as_json) {
-		json_dumpf(top, stdout, JSON_INDENT(2));
-		putchar('\n');
-	} else if (r == 0) {
-		print_text(&subject, top);
-	}
-	if (r == 0 && (fflush(stdout) != 0 || ferror(stdout)))
-		r = err_sys(err, errno, "cannot write to standard output");
+	if (r == 0)
+		r = print(&subject, view, top, err);
 	json_decref(top);
 	image_reader_free(subject.reader);
 	return r;
 }
 
-static const struct option LONG_OPTIONS[] = {
-	{ "json", no_argument, NULL, 'J' },
-	{ "help", no_argument, NULL, 'h' },
-	{ NULL, 0, NULL, 0 },
-};
+/* --- command line --- */
+
+static int err_usage(struct err *err)
+{
+	return err_hint(err, "simg inspect --help lists the options");
+}
+
+/* Returns 0, 1 if the help was asked for, or a negative errno. */
+static int options_parse(int argc, char **argv, const struct view **ret_view, const char **ret_path, struct err *err)
+{
+	struct option options[VIEW_COUNT + 1] = { { "help", no_argument, NULL, 'h' } };
+	int option, chosen = 0;
+	for (int i = 1; i < VIEW_COUNT; i++)
+		options[i] = (struct option){ views[i].option, no_argument, NULL, i };
+	optind = 0;
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		if (option == 'h')
+			return 1;
+		if (option == '?') {
+			err_set(err, EINVAL, "there is no option '%s'", argv[optind - 1]);
+			return err_usage(err);
+		}
+		if (chosen != 0 && chosen != option) {
+			err_set(err, EINVAL, "--%s and --%s exclude each other", views[chosen].option, views[option].option);
+			return err_usage(err);
+		}
+		chosen = option;
+	}
+	if (argc - optind != 1) {
+		err_set(err, EINVAL, "simg inspect needs one image");
+		return err_usage(err);
+	}
+	*ret_view = &views[chosen];
+	*ret_path = argv[optind];
+	return 0;
+}
 
 static int run(int argc, char **argv)
 {
 	struct err err = ERR_INIT;
-	bool as_json = false;
-	int option;
-	optind = 0;
-	opterr = 0;
-	while ((option = getopt_long(argc, argv, "h", LONG_OPTIONS, NULL)) != -1) {
-		if (option == 'h') {
-			fputs(HELP, stdout);
-			return EXIT_SUCCESS;
-		}
-		if (option == '?') {
-			err_set(&err, EINVAL, "there is no option '%s'", argv[optind - 1]);
-			err_hint(&err, "simg inspect --help lists the options");
-			log_err(&err);
-			return EXIT_USAGE;
-		}
-		as_json = true;
+	const struct view *view = NULL;
+	const char *path = NULL;
+	int r = options_parse(argc, argv, &view, &path, &err);
+	if (r > 0) {
+		fputs(HELP, stdout);
+		return EXIT_SUCCESS;
 	}
-	if (argc - optind != 1) {
-		err_set(&err, EINVAL, "simg inspect needs one image");
-		err_hint(&err, "simg inspect --help lists the options");
+	if (r < 0) {
 		log_err(&err);
 		return EXIT_USAGE;
 	}
-	if (inspect(argv[optind], as_json, &err) < 0) {
+	r = inspect(path, view, &err);
+	if (r < 0)
 		log_err(&err);
-		return EXIT_FAILURE;
-	}
-	return EXIT_SUCCESS;
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 const struct verb verb_inspect = { "inspect", "show what an image is and holds", run };

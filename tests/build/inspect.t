@@ -11,7 +11,8 @@ printf '#!/bin/sh\nexec "$@"\n' >"$tree/.singularity.d/runscript"
 printf '{"org.label-schema.name": "solver", "evil": "\\u001b[31mred"}\n' >"$tree/.singularity.d/labels.json"
 cat >"$tree/.simg/config.json" <<'JSON'
 {"architecture": "amd64", "config": {"Env": ["PATH=/opt/bin:/usr/bin", "LANG=C.UTF-8"], "WorkingDir": "/work",
- "Entrypoint": ["/bin/solver"], "Cmd": ["--input", "a b"], "Labels": {"version": "7"}}}
+ "Entrypoint": ["/bin/solver"], "Cmd": ["--input", "a b"], "Labels": {"version": "7", "evil": "blue"}, "User": "1000:100",
+ "ExposedPorts": {"80/tcp": {}, "53/udp": {}}, "Volumes": {"/data": {}}}}
 JSON
 head -c 200000 /dev/urandom >"$tree/bin/solver"
 ln "$tree/bin/solver" "$tree/bin/solver2"
@@ -28,7 +29,10 @@ chmod -R a+rX "$file_dir"
 	expect_stdout_has "format      squashfs" "content     5 files, 4 directories, 1 symlink" "compressor  zstd, blocks of 128.0 KiB" \
 		"runscript   /.singularity.d/runscript" "entrypoint  /bin/solver" "command     --input" "            a b" "directory   /work" \
 		"environment PATH=/opt/bin:/usr/bin" "            LANG=C.UTF-8" "labels      org.label-schema.name = solver" \
-		"            evil = ?[31mred" "labels      version = 7"
+		"            evil = ?[31mred" "            version = 7" \
+		"user        1000:100" "ports       80/tcp" "            53/udp" "volumes     /data" "source      directory"
+	expect_stdout_lacks "evil = blue"
+	expect_stdout_matches '^builder     simg [0-9.]+, zstd [0-9.]+, level 3$'
 	expect_stdout_matches '^size        [0-9.]+ KiB, for 19[56]\.[0-9] KiB of files \([0-9]+ %\)$'
 	expect_stdout_matches '^made        20[0-9-]+ [0-9:]+ UTC$'
 )
@@ -56,6 +60,92 @@ chmod -R a+rX "$file_dir"
 	expect_equal "$(jq -r .format "$stdout")" directory
 	expect_equal "$(jq -c '[.content.files, .content.directories, .content.symlinks]' "$stdout")" '[4,4,1]'
 	expect_equal "$(jq -r '.metadata.config.config.WorkingDir' "$stdout")" /work
+)
+
+(
+	t "parts of the metadata by themselves"
+	run simg inspect --runscript "$app"
+	expect_status 0
+	cmp "$stdout" "$tree/.singularity.d/runscript"
+	run simg inspect --environment "$app"
+	expect_stdout "$(printf '%s\n' PATH=/opt/bin:/usr/bin LANG=C.UTF-8)"
+	run simg inspect --labels "$app"
+	expect_equal "$(jq -c . "$stdout")" '{"org.label-schema.name":"solver","evil":"\u001b[31mred","version":"7"}'
+	run simg inspect --record "$app"
+	expect_equal "$(jq -c '[.schema, .source.kind]' "$stdout")" '[1,"directory"]'
+	run simg inspect --recipe "$app"
+	expect_status 1
+	expect_stdout ""
+	expect_stderr "simg: error: the image '$app' has no recipe"
+	run simg inspect --record "$tree"
+	expect_status 1
+	expect_stderr "simg: error: the image '$tree' has no record of how it was built"
+)
+
+(
+	t "the environment of an image of Singularity is a script, an image without metadata has none of the parts"
+	mkdir -p singularity/.singularity.d/env empty
+	printf 'Bootstrap: docker\nFrom: debian:12\n' >singularity/.singularity.d/Singularity
+	printf '#!/bin/sh\nA=1\n' >singularity/.singularity.d/env/90-environment.sh
+	run simg inspect --environment singularity
+	expect_stdout "$(cat singularity/.singularity.d/env/90-environment.sh)"
+	run simg inspect --recipe singularity
+	expect_stdout "$(cat singularity/.singularity.d/Singularity)"
+	for part in 'environment environment of its own' 'labels labels' 'runscript runscript' 'recipe recipe'; do
+		run simg inspect "--${part%% *}" empty
+		expect_status 1
+		expect_stderr "simg: error: the image 'empty' has no ${part#* }"
+	done
+)
+
+(
+	t "on a terminal, the image's files cannot give it commands"
+	need script
+	mkdir -p dir/.singularity.d
+	printf 'echo\t\033[31mred\001\302\233x\n\n\303\251nd\000!' >dir/.singularity.d/runscript
+	run simg inspect --runscript dir
+	cmp "$stdout" dir/.singularity.d/runscript
+	run script -qec "simg inspect --runscript dir" /dev/null
+	expect_status 0
+	printf 'echo\t?[31mred???x\r\n\r\n\303\251nd?!' | cmp - "$stdout"
+)
+
+(
+	t "the source of a container image, its layers, and what it was made of before"
+	mkdir -p dir/.simg
+	digest=sha256:$(printf '%064d' 7)
+	echo '{"source": {"kind": "docker", "name": "docker://docker.io/library/app:6"}}' >dir/.simg/base-0.json
+	echo '{"source": {"kind": "image"}}' >dir/.simg/base-1.json
+	cat >dir/.simg/build.json <<-JSON
+		{"schema": 1, "builder": {"name": "simg", "version": "9"}, "source": {"kind": "docker", "name": "docker://docker.io/library/app:7",
+		 "digest": "$digest", "platform": {"os": "linux", "architecture": "arm64", "variant": "v8"},
+		 "layers": [{"digest": "$digest", "bytes": 2048}, {"diff_id": "$digest"}, {}]}, "squashfs": {"compressor": "lz4", "library_version": "1.9"}}
+	JSON
+	run simg inspect dir
+	expect_status 0
+	expect_stdout_has "source      docker://docker.io/library/app:7, $digest" "platform    linux/arm64/v8" "layers      $digest, 2.0 KiB" \
+		"            $digest" "            ?" "base        image" "            docker://docker.io/library/app:6" "builder     simg 9, lz4 1.9"
+	run simg inspect --json dir
+	expect_equal "$(jq -c '[.metadata.bases[].source.kind, .metadata.record.source.platform.architecture]' "$stdout")" '["docker","image","arm64"]'
+)
+
+(
+	t "metadata of the wrong shape is shown as far as it makes sense"
+	mkdir -p dir/.simg dir/.singularity.d
+	for json in '[]' '5' '"text"' '{}' '{"source": 5, "builder": [], "squashfs": ""}' '{"source": {"layers": {}, "platform": [], "kind": 5}}'; do
+		echo "$json" >dir/.simg/build.json
+		echo "$json" >dir/.simg/base-0.json
+		echo "$json" >dir/.simg/config.json
+		echo "$json" >dir/.singularity.d/labels.json
+		for part in '' --json --labels --environment --record; do
+			run simg inspect $part dir
+			[ "$status" = 0 ] || expect_stderr_has "the image 'dir' has no "
+		done
+	done
+	printf '{"config": {"Env": [1, {}], "Labels": {"a": 1}, "User": 5, "ExposedPorts": [], "Cmd": "text"}}' >dir/.simg/config.json
+	run simg inspect dir
+	expect_status 0
+	expect_stdout_has "command     text"
 )
 
 (
@@ -128,6 +218,9 @@ make_sif() {
 	expect_status 0
 	expect_stdout_has "compressor  lzo"
 	expect_stderr "simg: note: the compressor lzo of the image 'lzo.sqfs' is not supported: its files cannot be counted"
+	run simg inspect --labels lzo.sqfs
+	expect_status 1
+	expect_stderr_has "simg: error: the files of the image 'lzo.sqfs' cannot be read"
 )
 
 (
@@ -173,6 +266,11 @@ make_sif() {
 	run simg inspect --xml "$app"
 	expect_status 2
 	expect_stderr_has "simg: error: there is no option '--xml'"
+	run simg inspect --json --labels "$app"
+	expect_status 2
+	expect_stderr "$(printf '%s\n' "simg: error: --json and --labels exclude each other" "simg: hint: simg inspect --help lists the options")"
+	run simg inspect --json --json "$app"
+	expect_status 0
 )
 
 (

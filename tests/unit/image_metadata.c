@@ -5,6 +5,7 @@
  */
 #include "builder/image_metadata.h"
 
+#include "builder/addition.h"
 #include "builder/image_reader.h"
 #include "builder/load.h"
 #include "builder/oci/container.h"
@@ -277,19 +278,19 @@ static void test_rebuilt(void)
 		check_content(".simg/config.json", "{\"kept\": true}");
 		check_content_has(".simg/build.json", "\"base\": \"/.simg/base-1.json\"");
 	}
-	test_case ("after a hundred of them, the newest is dropped") {
+	test_case ("after sixteen of them, the newest is dropped") {
 		char path[64];
 		begin();
 		put(".simg/build.json", S_IFREG | 0600, "old");
-		for (int i = 0; i < 100; i++) {
+		for (int i = 0; i < HISTORY_MAX; i++) {
 			snprintf(path, sizeof(path), ".simg/base-%d.json", i);
 			put(path, S_IFREG | 0600, "older");
 		}
 		check_int(add_directory(), 0);
-		check(tree_find(maker.tree, ".simg/base-100.json") == NULL);
+		check(tree_find(maker.tree, ".simg/base-16.json") == NULL);
 		check_int(maker_end(&maker), 0);
 		check_content_has(".simg/build.json", "\"kind\": \"directory\"");
-		check_content(".simg/base-99.json", "older");
+		check_content(".simg/base-15.json", "older");
 	}
 	test_case ("an image of Singularity keeps what the configuration does not say") {
 		begin();
