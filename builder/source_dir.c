@@ -9,6 +9,7 @@
 #include "builder/progress.h"
 #include "lib/cleanup.h"
 #include "lib/err.h"
+#include "lib/fd.h"
 #include "lib/log.h"
 
 #include <dirent.h>
@@ -19,15 +20,10 @@
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
-
-#ifndef STATX_ATTR_MOUNT_ROOT
-#define STATX_ATTR_MOUNT_ROOT 0x2000 /* Linux 5.8; before, the device number has to do */
-#endif
 
 enum { READ_BYTES = 256 * 1024 };
 
@@ -248,15 +244,6 @@ static int xattrs_read(struct reader *reader, int directory_fd, const char *name
 	return bytes < 0 ? -errno : 0;
 }
 
-/* Another file system begins here. Device numbers alone would take a Btrfs subvolume for one. */
-static bool is_mount_point(int fd, dev_t device, dev_t parent_device)
-{
-	struct statx stx;
-	if (statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &stx) == 0 && (stx.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) != 0)
-		return (stx.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
-	return device != parent_device;
-}
-
 static void note(const struct reader *reader, const char *what)
 {
 	if (reader->options.quiet)
@@ -292,10 +279,9 @@ static void entry_fill(const struct reader *reader, const struct stat *st, struc
 static int hand_directory(struct reader *reader, const char *name, struct stat *st, struct err *err)
 {
 	autoclose int fd = openat(reader->level->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	struct stat parent;
-	if (fd < 0 || fstat(fd, st) < 0 || fstat(reader->level->fd, &parent) < 0)
+	if (fd < 0 || fstat(fd, st) < 0)
 		return err_unreadable(err, errno, "directory", reader->path);
-	if (!is_mount_point(fd, st->st_dev, parent.st_dev))
+	if (!fd_is_mount_point(fd, reader->level->fd))
 		reader->entering = steal_fd(&fd);
 	else
 		note(reader, "is a mount point: its content stays out of the image");
@@ -493,16 +479,6 @@ static void directory_close(struct reader *reader)
 	free(reader);
 }
 
-/* One descriptor per level of a deep tree may exceed the usual soft limit of 1024. */
-static void descriptors_raise(void)
-{
-	struct rlimit limit;
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-}
-
 static int directory_open(const struct source_options *options, struct reader **ret_reader, struct err *err)
 {
 	struct reader *reader = calloc(1, sizeof(*reader));
@@ -515,7 +491,7 @@ static int directory_open(const struct source_options *options, struct reader **
 		directory_close(reader);
 		return err_sys(err, ENOMEM, "cannot read the directory '%s'", options->name);
 	}
-	descriptors_raise();
+	fd_limit_raise();
 	*ret_reader = reader;
 	return 0;
 }

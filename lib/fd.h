@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * An open descriptor as a path, for the calls that want one.
+ * Descriptors: as a path, for the calls that want one; as the place where a file system begins; and how many there may be.
  */
 #ifndef SIMG_LIB_FD_H
 #define SIMG_LIB_FD_H
+
+#include <stdbool.h>
 
 enum { FD_PATH_MAX = 32 };
 
@@ -12,5 +14,12 @@ void fd_path(int fd, char path[static FD_PATH_MAX]);
 
 /* Opens what an O_PATH descriptor stands for, with the permissions of the caller; close-on-exec. Negative errno on failure. */
 int fd_reopen(int fd, int flags);
+
+/* Whether something is mounted on the directory fd, seen from the directory above it. Before Linux 5.8 the device number has to do,
+ * which takes a Btrfs subvolume for a mount. May be called in a signal handler. */
+bool fd_is_mount_point(int fd, int parent_fd);
+
+/* Raises the soft limit of open descriptors to the hard one: walking a deep tree takes one per level. */
+void fd_limit_raise(void);
 
 #endif
