@@ -5,6 +5,7 @@
  */
 #include "builder/image_reader.h"
 
+#include "builder/image_file.h"
 #include "lib/cleanup.h"
 #include "lib/err.h"
 #include "lib/image.h"
@@ -13,71 +14,22 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <sqfs/compressor.h>
 #include <sqfs/data_reader.h>
 #include <sqfs/dir_reader.h>
 #include <sqfs/error.h>
 #include <sqfs/inode.h>
-#include <sqfs/io.h>
 #include <sqfs/meta_reader.h>
 #include <sqfs/super.h>
 
-/* libsquashfs reads through this. */
-struct window {
-	sqfs_file_t base; /* first: libsquashfs knows the window by it */
-	int fd;
-	uint64_t offset_bytes, bytes;
-};
-
 struct image_reader {
 	const char *path;
-	struct window window;
+	struct image_file file;
 	sqfs_super_t super;
 	sqfs_compressor_t *decompressor;
 	sqfs_dir_reader_t *directories;
 	sqfs_data_reader_t *data;
 };
-
-static int window_read(sqfs_file_t *file, sqfs_u64 offset, void *buffer, size_t size)
-{
-	const struct window *window = (const struct window *)file;
-	if (offset > window->bytes || size > window->bytes - offset)
-		return SQFS_ERROR_OUT_OF_BOUNDS;
-	while (size > 0) {
-		ssize_t n = pread(window->fd, buffer, size, (off_t)(window->offset_bytes + offset));
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? SQFS_ERROR_IO : SQFS_ERROR_OUT_OF_BOUNDS;
-		buffer = (char *)buffer + n;
-		size -= (size_t)n;
-		offset += (sqfs_u64)n;
-	}
-	return 0;
-}
-
-static int window_write(sqfs_file_t *file, sqfs_u64 offset, const void *buffer, size_t size)
-{
-	(void)file;
-	(void)offset;
-	(void)buffer;
-	(void)size;
-	return SQFS_ERROR_IO;
-}
-
-static int window_truncate(sqfs_file_t *file, sqfs_u64 size)
-{
-	(void)file;
-	(void)size;
-	return SQFS_ERROR_IO;
-}
-
-static sqfs_u64 window_size(const sqfs_file_t *file)
-{
-	return ((const struct window *)file)->bytes;
-}
 
 static int reader_failed(const struct image_reader *reader, int result, const char *what, struct err *err)
 {
@@ -87,19 +39,15 @@ static int reader_failed(const struct image_reader *reader, int result, const ch
 	return err_hint(err, "copy or build the image again");
 }
 
-static int parts_create(struct image_reader *reader, struct err *err)
+static int parts_create(struct image_reader *reader, const struct image *image, struct err *err)
 {
-	sqfs_file_t *file = &reader->window.base;
-	sqfs_compressor_config_t config;
+	sqfs_file_t *file = &reader->file.base;
 	int r = sqfs_super_read(&reader->super, file);
 	if (r != 0)
 		return reader_failed(reader, r, "the superblock", err);
-	r = sqfs_compressor_config_init(&config, reader->super.compression_id, reader->super.block_size, SQFS_COMP_FLAG_UNCOMPRESS);
-	if (r == 0)
-		r = sqfs_compressor_create(&config, &reader->decompressor);
-	if (r != 0)
-		return err_set(err, ENOTSUP, "the compressor %s of the image '%s' is not supported",
-			       image_compressor_name(reader->super.compression_id), reader->path);
+	r = image_decompressor_create(image, reader->path, &reader->decompressor, err);
+	if (r < 0)
+		return r;
 	reader->directories = sqfs_dir_reader_create(&reader->super, reader->decompressor, file, 0);
 	reader->data = sqfs_data_reader_create(file, reader->super.block_size, reader->decompressor, 0);
 	if (reader->directories == NULL || reader->data == NULL)
@@ -116,13 +64,8 @@ int image_reader_open(int fd, const char *path, const struct image *image, struc
 	if (reader == NULL)
 		return err_sys(err, ENOMEM, "cannot read the image '%s'", path);
 	reader->path = path;
-	reader->window = (struct window){
-		.base = { .read_at = window_read, .write_at = window_write, .get_size = window_size, .truncate = window_truncate },
-		.fd = fd,
-		.offset_bytes = image->offset_bytes,
-		.bytes = image->super.used_bytes,
-	};
-	int r = parts_create(reader, err);
+	image_file_init(&reader->file, fd, image);
+	int r = parts_create(reader, image, err);
 	if (r < 0) {
 		image_reader_free(reader);
 		return r;
@@ -162,7 +105,7 @@ int image_reader_count(struct image_reader *reader, struct image_counts *ret_cou
 {
 	struct image_counts counts = { 0 };
 	const sqfs_super_t *super = &reader->super;
-	sqfs_meta_reader_t *table = sqfs_meta_reader_create(&reader->window.base, reader->decompressor, super->inode_table_start,
+	sqfs_meta_reader_t *table = sqfs_meta_reader_create(&reader->file.base, reader->decompressor, super->inode_table_start,
 							    super->directory_table_start);
 	int r = table == NULL ? SQFS_ERROR_ALLOC : 0;
 	sqfs_u64 block = super->inode_table_start;

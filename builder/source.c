@@ -15,7 +15,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const struct source *const sources[] = { &source_directory, &source_tarball };
+static const struct source *const sources[] = { &source_directory, &source_image, &source_tarball };
 enum { SOURCE_COUNT = sizeof(sources) / sizeof(sources[0]) };
 
 static const struct container_kind *const containers[] = { &container_registry, &container_layout, &container_oci_archive,
@@ -23,8 +23,8 @@ static const struct container_kind *const containers[] = { &container_registry, 
 enum { CONTAINER_COUNT = sizeof(containers) / sizeof(containers[0]) };
 
 static const char SUPPORTED[] =
-	"a source is a directory, a tarball (plain, gzip, zstd, xz or bzip2; - for standard input), or docker://NAME, oci:DIR, "
-	"oci-archive:FILE, docker-archive:FILE";
+	"a source is a directory, an image, a tarball (plain, gzip, zstd, xz or bzip2; - for standard input), or docker://NAME, "
+	"oci:DIR, oci-archive:FILE, docker-archive:FILE";
 
 /* Files that people give by mistake, or because another program takes them. */
 static const struct {
@@ -33,8 +33,6 @@ static const struct {
 	uint8_t bytes;
 	const char *magic;
 } strangers[] = {
-	{ "a SquashFS image already", 0, 4, "hsqs" },
-	{ "a SIF image", 32, 9, "SIF_MAGIC" },
 	{ "a recipe; recipes", 0, 10, "Bootstrap:" },
 	{ "a recipe; recipes", 0, 10, "bootstrap:" },
 	{ "a recipe; recipes", 0, 10, "BootStrap:" },
@@ -45,7 +43,10 @@ static const struct {
 	{ "a Debian package", 0, 8, "!<arch>\n" },
 	{ "a 7-Zip archive", 0, 6, "7z\xbc\xaf\x27\x1c" },
 };
-enum { STRANGER_COUNT = sizeof(strangers) / sizeof(strangers[0]), HEAD_BYTES = 64 };
+enum {
+	STRANGER_COUNT = sizeof(strangers) / sizeof(strangers[0]),
+	HEAD_BYTES = 4200, /* a Singularity 2.x image has a line before its magic number, of up to 4096 bytes */
+};
 
 static int stranger_check(const uint8_t *head, const char *name, struct err *err)
 {

@@ -54,7 +54,7 @@ struct piece {
 };
 
 struct source {
-	const char *name; /* "directory", "tarball" */
+	const char *name; /* "directory", "image", "tarball" */
 
 	/* Whether it reads this kind of file; head is its beginning, for regular files. */
 	bool (*matches)(mode_t mode, const uint8_t *head, size_t bytes);
@@ -75,6 +75,7 @@ struct source {
 };
 
 extern const struct source source_directory;
+extern const struct source source_image;
 extern const struct source source_tarball;
 
 /* What the user named: a file or a directory, or a container ("docker://…"). */

@@ -4,6 +4,8 @@
 # simg inspect: text and JSON, every format that people have, and images that are damaged.
 . "$(dirname "$0")/../lib.sh"
 need jq
+# shellcheck source=tests/build/sif.sh
+. "$(dirname "$0")/sif.sh"
 
 tree=$file_dir/tree
 mkdir -p "$tree/.singularity.d" "$tree/.simg" "$tree/bin"
@@ -166,29 +168,9 @@ chmod -R a+rX "$file_dir"
 	expect_stdout_has "format      singularity 2.x, SquashFS at byte 31" "5 files" "entrypoint  /bin/solver"
 )
 
-le() { local value=$2 i; for ((i = 0; i < $1; i++)); do printf %b "\\x$(printf %02x $((value & 255)))"; value=$((value >> 8)); done; }
-
-# A SIF header, a descriptor of something else, one of the partition, and the partition at byte 4096.
-make_sif() {
-	local fstype=$1 offset=${2-4096}
-	{
-		printf '#!/usr/bin/env run-singularity\n\0'
-		printf 'SIF_MAGIC\0'
-		head -c $((88 - 42)) /dev/zero
-		le 8 2
-		le 8 200
-		head -c $((200 - 104)) /dev/zero
-		le 4 $((0x4001)); printf '\1'; head -c $((585 - 5)) /dev/zero
-		le 4 $((0x4004)); printf '\1'; head -c 12 /dev/zero; le 8 "$offset"; le 8 "$(stat -c %s "$app")"
-		head -c $((201 - 33)) /dev/zero; le 4 "$fstype"; le 4 2; head -c $((585 - 209)) /dev/zero
-	} >app.sif
-	truncate -s 4096 app.sif
-	cat "$app" >>app.sif
-}
-
 (
 	t "a SIF image, of which the system partition is found"
-	make_sif 1
+	make_sif app.sif "$app" 1
 	run simg inspect app.sif
 	expect_status 0
 	expect_stdout_has "format      sif, SquashFS at byte 4096" "5 files" "entrypoint  /bin/solver"
@@ -196,15 +178,15 @@ make_sif() {
 
 (
 	t "a SIF image with an ext3 or encrypted partition, or damaged descriptors"
-	make_sif 2
+	make_sif app.sif "$app" 2
 	run simg inspect app.sif
 	expect_status 1
 	expect_stderr "simg: error: image 'app.sif' is a SIF image without a SquashFS system partition"
-	make_sif 1 99999999
+	make_sif app.sif "$app" 1 99999999
 	run simg inspect app.sif
 	expect_status 1
 	expect_stderr_has "image 'app.sif' is damaged: its SIF descriptors are out of bounds"
-	make_sif 1 3000
+	make_sif app.sif "$app" 1 3000
 	run simg inspect app.sif
 	expect_status 1
 	expect_stderr_has "image 'app.sif' is damaged: there is no SquashFS in its system partition"

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The content of an image's files: blocks, holes and tails, decompressed one after the other.
+ */
+#ifndef SIMG_BUILDER_IMAGE_DATA_H
+#define SIMG_BUILDER_IMAGE_DATA_H
+
+#include <stdint.h>
+
+struct err;
+struct image_data;
+struct image_inode;
+struct image_tables;
+struct piece;
+
+/* The tables stay the caller's. NULL without memory, of which it takes some blocks. */
+struct image_data *image_data_new(struct image_tables *tables);
+
+/* Begins the regular file whose inode was read last; no other inode may be read before its end. */
+void image_data_begin(struct image_data *data, const struct image_inode *inode);
+
+/* The next piece, valid until the next call; what lies between pieces is a hole. Returns 1, or 0 at the end, or fails like the
+ * functions of image_tables.h. */
+int image_data_next(struct image_data *data, struct piece *ret_piece, struct err *err);
+
+/* Bytes read from the image so far. */
+uint64_t image_data_bytes(const struct image_data *data);
+
+void image_data_free(struct image_data *data); /* takes NULL */
+
+#endif
