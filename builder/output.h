@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The file that the image is written to: a temporary one beside the target, which takes the target's name only when it is complete
- * and on disk. Nothing of it is left behind by a failure, by ^C or by SIGTERM. One output at a time: the signal handler knows one.
+ * and on disk (temporary.h). One output at a time.
  */
 #ifndef SIMG_BUILDER_OUTPUT_H
 #define SIMG_BUILDER_OUTPUT_H

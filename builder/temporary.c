@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Hidden names, renaming and removal: see temporary.h. O_TMPFILE would spare the signal handler, but NFS and older Lustre lack it,
+ * and there is no such thing for directories.
+ */
+#include "builder/temporary.h"
+
+#include "builder/remove.h"
+#include "lib/cleanup.h"
+#include "lib/err.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { RANDOM_CHARS = 6, TRIES_MAX = 100, REMOVE_TRIES = 3 };
+
+/* For the signal handler: what to remove. */
+static struct {
+	volatile sig_atomic_t armed;
+	int directory_fd;
+	char name[NAME_MAX + 1];
+} doomed;
+
+static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXCPU, SIGXFSZ };
+enum { SIGNAL_COUNT = sizeof(signals) / sizeof(signals[0]) };
+
+/* Another thread may go on writing until the process is gone. Also at exit: libarchive ends the process when it runs out of
+ * memory. */
+static void doomed_remove(void)
+{
+	for (int i = 0; doomed.armed && i < REMOVE_TRIES; i++)
+		if (remove_tree(doomed.directory_fd, doomed.name) == 0)
+			break;
+}
+
+static void remove_and_die(int signum)
+{
+	doomed_remove();
+	signal(signum, SIG_DFL);
+	raise(signum);
+}
+
+static void doomed_arm(const struct temporary *temporary)
+{
+	struct sigaction action = { .sa_handler = remove_and_die }, old;
+	atexit(doomed_remove);
+	doomed.directory_fd = temporary->directory_fd;
+	memcpy(doomed.name, temporary->hidden, sizeof(doomed.name));
+	doomed.armed = 1;
+	sigemptyset(&action.sa_mask);
+	for (int i = 0; i < SIGNAL_COUNT; i++)
+		sigaddset(&action.sa_mask, signals[i]);
+	for (int i = 0; i < SIGNAL_COUNT; i++) {
+		/* What the parent ignores (nohup) stays ignored. */
+		if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL)
+			sigaction(signals[i], &action, NULL);
+	}
+}
+
+static void doomed_disarm(void)
+{
+	doomed.armed = 0;
+	for (int i = 0; i < SIGNAL_COUNT; i++) {
+		struct sigaction old;
+		if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler == remove_and_die)
+			signal(signals[i], SIG_DFL);
+	}
+}
+
+int temporary_place(struct temporary *temporary, const char *what, const char *path, struct err *err)
+{
+	const char *slash = strrchr(path, '/');
+	*temporary = (struct temporary){ .what = what, .path = path, .name = slash == NULL ? path : slash + 1, .directory_fd = -1 };
+	const char *name = temporary->name;
+	if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+		return err_set(err, EISDIR, "the %s '%s' has no file name", what, path);
+	if (strlen(name) > NAME_MAX)
+		return err_sys(err, ENAMETOOLONG, "cannot write the %s '%s'", what, path);
+	autofree char *directory = slash == NULL ? strdup(".") : strndup(path, (size_t)(slash - path) + 1);
+	if (directory == NULL)
+		return err_sys(err, ENOMEM, "cannot write the %s '%s'", what, path);
+	temporary->directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (temporary->directory_fd < 0)
+		return err_sys(err, errno, "cannot open the directory of the %s '%s'", what, path);
+	return 0;
+}
+
+/* ".NAME.XXXXXX", cut where the name is too long. */
+static void hidden_name(struct temporary *temporary, uint64_t *seed)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+	int kept = (int)strnlen(temporary->name, NAME_MAX - RANDOM_CHARS - 2);
+	char random[RANDOM_CHARS + 1] = "";
+	for (int i = 0; i < RANDOM_CHARS; i++) {
+		*seed = *seed * 6364136223846793005u + 1442695040888963407u;
+		random[i] = letters[(*seed >> 33) % (sizeof(letters) - 1)];
+	}
+	snprintf(temporary->hidden, sizeof(temporary->hidden), ".%.*s.%s", kept, temporary->name, random);
+}
+
+static int create(const struct temporary *temporary, bool directory)
+{
+	int at = temporary->directory_fd;
+	if (!directory)
+		return openat(at, temporary->hidden, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (mkdirat(at, temporary->hidden, 0700) < 0)
+		return -1;
+	return openat(at, temporary->hidden, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+int temporary_create(struct temporary *temporary, bool directory, struct err *err)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	uint64_t seed = (uint64_t)now.tv_nsec ^ ((uint64_t)now.tv_sec << 20) ^ ((uint64_t)getpid() << 40);
+	int fd = -1;
+	for (int i = 0; i < TRIES_MAX && fd < 0; i++) {
+		hidden_name(temporary, &seed);
+		fd = create(temporary, directory);
+		if (fd < 0 && errno != EEXIST)
+			break;
+	}
+	if (fd < 0) {
+		temporary->hidden[0] = '\0';
+		return err_sys(err, errno, "cannot write in the directory of the %s '%s'", temporary->what, temporary->path);
+	}
+	doomed_arm(temporary);
+	return fd;
+}
+
+/* Replaces nothing that came there meanwhile: RENAME_NOREPLACE, or a hard link where the file system lacks it (NFS), or at last,
+ * and for directories, a look before the rename. */
+static int rename_new(const struct temporary *temporary)
+{
+	int at = temporary->directory_fd;
+	const char *hidden = temporary->hidden, *name = temporary->name;
+	if (renameat2(at, hidden, at, name, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP)
+		return -errno;
+	if (linkat(at, hidden, at, name, 0) == 0) {
+		unlinkat(at, hidden, 0);
+		return 0;
+	}
+	if (errno == EEXIST || faccessat(at, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return -EEXIST;
+	return renameat(at, hidden, at, name) < 0 ? -errno : 0;
+}
+
+int temporary_rename(struct temporary *temporary, bool replace)
+{
+	int at = temporary->directory_fd, r = 0;
+	if (!replace)
+		r = rename_new(temporary);
+	else if (renameat(at, temporary->hidden, at, temporary->name) < 0)
+		r = -errno;
+	if (r == 0) {
+		doomed_disarm();
+		temporary->hidden[0] = '\0';
+	}
+	return r;
+}
+
+int temporary_remove(struct temporary *temporary)
+{
+	int r = remove_tree(temporary->directory_fd, temporary->hidden);
+	doomed_disarm();
+	temporary->hidden[0] = '\0';
+	return r;
+}
+
+void temporary_close(struct temporary *temporary)
+{
+	if (temporary->hidden[0] != '\0')
+		temporary_remove(temporary);
+	if (temporary->directory_fd >= 0)
+		close(temporary->directory_fd);
+	temporary->directory_fd = -1;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a build writes to until it is complete: a hidden file or directory beside the target, ".NAME.XXXXXX", which takes the
+ * target's name at the end. Nothing of it is left behind by a failure, by ^C or by SIGTERM. One at a time: the signal handler knows
+ * one.
+ */
+#ifndef SIMG_BUILDER_TEMPORARY_H
+#define SIMG_BUILDER_TEMPORARY_H
+
+#include <linux/limits.h>
+#include <stdbool.h>
+
+struct err;
+
+struct temporary {
+	const char *what;          /* "image", "sandbox", for messages */
+	const char *path;          /* the target's, as the user gave it; the caller's */
+	const char *name;          /* its last component */
+	int directory_fd;          /* of the directory that holds both */
+	char hidden[NAME_MAX + 1]; /* the temporary name; empty while there is nothing of that name to remove */
+};
+#define TEMPORARY_INIT { .directory_fd = -1 }
+
+/* Opens the target's directory. -EISDIR if the path ends in a slash, "." or "..". */
+int temporary_place(struct temporary *temporary, const char *what, const char *path, struct err *err);
+
+/* Creates the file (0600) or the directory (0700), and returns its descriptor or a negative errno. */
+int temporary_create(struct temporary *temporary, bool directory, struct err *err);
+
+/* Gives it the target's name. Replaces a file or an empty directory of that name only with replace, else -EEXIST. Returns 0 or a
+ * bare negative errno. */
+int temporary_rename(struct temporary *temporary, bool replace);
+
+/* Removes what has the temporary name, a directory with all that is in it. Returns 0 or a bare negative errno. */
+int temporary_remove(struct temporary *temporary);
+
+/* Removes it unless it was renamed, and closes the directory. */
+void temporary_close(struct temporary *temporary);
+
+#endif
