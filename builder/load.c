@@ -14,22 +14,14 @@
 #include "builder/target.h"
 #include "lib/err.h"
 #include "lib/image_config.h"
-#include "lib/log.h"
 #include "lib/strlist.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 enum { MAJOR_MAX = 0xfff, MINOR_MAX = 0xfffff };
-
-static void tally(struct tally *tally, const char *path)
-{
-	if (tally->count++ == 0)
-		snprintf(tally->first, sizeof(tally->first), "%s", path);
-}
 
 /* Drops what SquashFS cannot hold, and all but the last of several values for one name. Returns how many are left. */
 static size_t xattrs_filter(struct load *load, const struct source_entry *entry)
@@ -38,7 +30,7 @@ static size_t xattrs_filter(struct load *load, const struct source_entry *entry)
 	for (size_t i = 0; i < entry->xattr_count; i++) {
 		size_t at = 0;
 		if (!xattr_storable(&entry->xattrs[i])) {
-			tally(&load->xattrs, entry->path);
+			tally_add(&load->xattrs, entry->path);
 			continue;
 		}
 		while (at < kept && strcmp(entry->xattrs[at].name, entry->xattrs[i].name) != 0)
@@ -52,7 +44,7 @@ static size_t xattrs_filter(struct load *load, const struct source_entry *entry)
 static int xattrs_take(struct load *load, const struct source_entry *entry, struct xattr_set **ret_set, struct err *err)
 {
 	if (entry->acl)
-		tally(&load->acls, entry->path);
+		tally_add(&load->acls, entry->path);
 	size_t count = xattrs_filter(load, entry);
 	*ret_set = NULL;
 	if (count == 0)
@@ -69,7 +61,7 @@ static uint32_t time_take(struct load *load, const struct source_entry *entry)
 		return load->time_max;
 	if (entry->mtime >= 0 && entry->mtime <= UINT32_MAX)
 		return (uint32_t)entry->mtime;
-	tally(&load->times, entry->path);
+	tally_add(&load->times, entry->path);
 	return entry->mtime < 0 ? 0 : UINT32_MAX;
 }
 
@@ -211,7 +203,7 @@ static int entry_take(struct load *load, struct content *content, const struct s
 	if (entry->hard_link)
 		return link_take(load, content, entry, err);
 	if (S_ISSOCK(entry->mode)) {
-		tally(&load->sockets, entry->path);
+		tally_add(&load->sockets, entry->path);
 		return 0;
 	}
 	struct inode inode;
@@ -338,27 +330,19 @@ void load_count_variables(struct load *load, const struct strlist *env)
 		char name[sizeof(load->variables.first)];
 		snprintf(name, sizeof(name), "%.*s", (int)strcspn(env->items[i], "="), env->items[i]);
 		if (!image_env_is_valid(env->items[i]))
-			tally(&load->variables, name);
+			tally_add(&load->variables, name);
 	}
-}
-
-static void note(const struct tally *tally, const char *one, const char *many)
-{
-	if (tally->count == 1)
-		log_note("1 %s: '%s'", one, tally->first);
-	else if (tally->count > 1)
-		log_note("%" PRIu64 " %s, the first: '%s'", tally->count, many, tally->first);
 }
 
 void load_notes(const struct load *load)
 {
-	note(&load->sockets, "socket is left out", "sockets are left out");
-	note(&load->xattrs, "extended attribute that SquashFS cannot hold is left out",
+	tally_note(&load->sockets, "socket is left out", "sockets are left out");
+	tally_note(&load->xattrs, "extended attribute that SquashFS cannot hold is left out",
 	     "extended attributes that SquashFS cannot hold are left out");
-	note(&load->acls, "access control list that SquashFS cannot hold is left out",
+	tally_note(&load->acls, "access control list that SquashFS cannot hold is left out",
 	     "access control lists that SquashFS cannot hold are left out");
 	hot_set_note(load->hot);
-	note(&load->times, "time before 1970 or after 2106 is cut to that", "times before 1970 or after 2106 are cut to that");
-	note(&load->variables, "variable of the image that no shell could set is left out",
+	tally_note(&load->times, "time before 1970 or after 2106 is cut to that", "times before 1970 or after 2106 are cut to that");
+	tally_note(&load->variables, "variable of the image that no shell could set is left out",
 	     "variables of the image that no shell could set are left out");
 }

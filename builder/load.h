@@ -6,6 +6,8 @@
 #ifndef SIMG_BUILDER_LOAD_H
 #define SIMG_BUILDER_LOAD_H
 
+#include "builder/tally.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -36,10 +38,7 @@ struct load {
 	struct reader *reader;
 
 	/* What is worth a note at the end: how many, and the first one's path. */
-	struct tally {
-		uint64_t count;
-		char first[256];
-	} sockets, xattrs, acls, times, variables;
+	struct tally sockets, xattrs, acls, times, variables;
 };
 
 /* Takes in all entries of a source that is already open. */

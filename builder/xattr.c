@@ -7,7 +7,7 @@
 #include "builder/arena.h"
 
 #include <endian.h>
-#include <linux/limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -114,6 +114,24 @@ struct xattr_set *xattr_intern(struct xattr_table *table, struct arena *arena, s
 	}
 	free(data);
 	return set;
+}
+
+bool xattr_set_next(const struct xattr_set *set, size_t *at, char name[XATTR_NAME_MAX + 1], struct xattr *ret_xattr)
+{
+	if (*at >= set->bytes)
+		return false;
+	const uint8_t *in = set->data + *at;
+	uint16_t head[2];
+	uint32_t value_bytes;
+	memcpy(head, in, sizeof(head));
+	size_t name_bytes = le16toh(head[1]);
+	snprintf(name, XATTR_NAME_MAX + 1, "%s%.*s", prefixes[le16toh(head[0])], (int)name_bytes, (const char *)in + sizeof(head));
+	in += sizeof(head) + name_bytes;
+	memcpy(&value_bytes, in, sizeof(value_bytes));
+	in += sizeof(value_bytes);
+	*ret_xattr = (struct xattr){ .name = name, .value = in, .value_bytes = le32toh(value_bytes) };
+	*at = (size_t)(in - set->data) + ret_xattr->value_bytes;
+	return true;
 }
 
 void xattr_table_free(struct xattr_table *table)

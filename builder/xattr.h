@@ -6,6 +6,7 @@
 #ifndef SIMG_BUILDER_XATTR_H
 #define SIMG_BUILDER_XATTR_H
 
+#include <linux/limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -40,6 +41,10 @@ bool xattr_storable(const struct xattr *xattr);
 /* Finds or adds the set of the given attributes, which must all be storable and have different names; sorts them by name. Memory
  * comes from the arena. Returns NULL when that is exhausted. */
 struct xattr_set *xattr_intern(struct xattr_table *table, struct arena *arena, struct xattr *xattrs, size_t count);
+
+/* The next attribute of a set: *at is 0 for the first, and is moved on. The name is copied to name, the value stays the set's.
+ * Returns false at the end. */
+bool xattr_set_next(const struct xattr_set *set, size_t *at, char name[XATTR_NAME_MAX + 1], struct xattr *ret_xattr);
 
 void xattr_table_free(struct xattr_table *table);
 
