@@ -2,11 +2,13 @@
  *
  * Directories, read as the calling user and as they are: names sorted, symlinks never followed, hard links found by device and
  * inode number, holes kept. The content of file systems mounted inside (/proc, /sys, a home directory) stays out. A file that
- * changes while it is read is an error, since nobody could say what the image holds.
+ * changes while it is read is an error, since nobody could say what the image holds. In a sandbox, what its record says about a file
+ * holds instead of what is on disk (record.h).
  */
 #include "builder/source.h"
 
 #include "builder/progress.h"
+#include "builder/record.h"
 #include "lib/cleanup.h"
 #include "lib/err.h"
 #include "lib/fd.h"
@@ -56,6 +58,7 @@ struct reader {
 	size_t xattr_count;
 	char *xattr_names;
 	uint64_t bytes_read;
+	struct record *record;      /* of a sandbox, or NULL */
 
 	int file_fd;                /* the current regular file, or -1 */
 	struct stat file;
@@ -201,13 +204,20 @@ static void xattrs_clear(struct reader *reader)
 	reader->xattr_count = 0;
 }
 
-/* Appends one attribute. One that went away meanwhile, or whose value may not be read, is as good as not there. */
-static int xattr_add(struct reader *reader, const char *proc_path, const char *name)
+static int xattr_room(struct reader *reader)
 {
 	struct xattr *xattrs = realloc(reader->xattrs, (reader->xattr_count + 1) * sizeof(*xattrs));
 	if (xattrs == NULL)
 		return -ENOMEM;
 	reader->xattrs = xattrs;
+	return 0;
+}
+
+/* Appends one attribute. One that went away meanwhile, or whose value may not be read, is as good as not there. */
+static int xattr_add(struct reader *reader, const char *proc_path, const char *name)
+{
+	if (xattr_room(reader) < 0)
+		return -ENOMEM;
 	void *value = malloc(XATTR_SIZE_MAX);
 	if (value == NULL)
 		return -ENOMEM;
@@ -218,7 +228,7 @@ static int xattr_add(struct reader *reader, const char *proc_path, const char *n
 		return errnum == ENODATA || errnum == ENOTSUP ? 0 : -errnum;
 	}
 	void *fitted = realloc(value, bytes > 0 ? (size_t)bytes : 1);
-	xattrs[reader->xattr_count++] =
+	reader->xattrs[reader->xattr_count++] =
 		(struct xattr){ .name = name, .value = fitted != NULL ? fitted : value, .value_bytes = (size_t)bytes };
 	return 0;
 }
@@ -274,6 +284,57 @@ static void entry_fill(const struct reader *reader, const struct stat *st, struc
 		.xattrs = reader->xattrs,
 		.xattr_count = reader->xattr_count,
 	};
+}
+
+/* The path of the current entry as a record has it: without "./". */
+static const char *record_path(const struct reader *reader)
+{
+	return reader->path[1] == '/' ? reader->path + 2 : reader->path;
+}
+
+/* Whether the current entry is there only for the record of the sandbox. */
+static bool is_record(const struct reader *reader)
+{
+	const char *path = record_path(reader);
+	if (reader->record == NULL)
+		return false;
+	return strcmp(path, RECORD_DIRECTORY "/" RECORD_NAME) == 0 ||
+	       (strcmp(path, RECORD_DIRECTORY) == 0 && record_owns_directory(reader->record, reader->options.fd));
+}
+
+/* Adds a recorded attribute, unless somebody has set it on disk since. */
+static int record_xattr_add(struct reader *reader, const struct xattr *xattr)
+{
+	for (size_t i = 0; i < reader->xattr_count; i++)
+		if (strcmp(reader->xattrs[i].name, xattr->name) == 0)
+			return 0;
+	void *value = malloc(xattr->value_bytes + 1);
+	if (value == NULL || xattr_room(reader) < 0) {
+		free(value);
+		return -ENOMEM;
+	}
+	memcpy(value, xattr->value, xattr->value_bytes);
+	reader->xattrs[reader->xattr_count++] = (struct xattr){ .name = xattr->name, .value = value, .value_bytes = xattr->value_bytes };
+	return 0;
+}
+
+/* Puts what the record says in the place of what is on disk, if it is still the file that was made with the sandbox. */
+static int record_apply(struct reader *reader, const struct stat *st, struct source_entry *entry, struct err *err)
+{
+	const struct record_entry *recorded = reader->record == NULL ? NULL : record_find(reader->record, record_path(reader));
+	if (recorded == NULL || recorded->disk_mode != st->st_mode || ((recorded->mode ^ st->st_mode) & S_IFMT && st->st_size > 0))
+		return 0;
+	for (size_t i = 0; i < recorded->xattr_count; i++)
+		if (record_xattr_add(reader, &recorded->xattrs[i]) < 0)
+			return err_memory(err, reader);
+	entry->mode = recorded->mode;
+	entry->uid = recorded->uid;
+	entry->gid = recorded->gid;
+	entry->major = recorded->major;
+	entry->minor = recorded->minor;
+	entry->xattrs = reader->xattrs;
+	entry->xattr_count = reader->xattr_count;
+	return 0;
 }
 
 static int hand_directory(struct reader *reader, const char *name, struct stat *st, struct err *err)
@@ -343,7 +404,8 @@ static int hand_inode(struct reader *reader, const char *name, struct stat *st, 
 	entry_fill(reader, st, entry);
 	if (S_ISLNK(st->st_mode))
 		entry->target = reader->target;
-	return 1;
+	r = record_apply(reader, st, entry, err);
+	return r < 0 ? r : 1;
 }
 
 /* Fills the entry for one name of the current directory. Returns 0 if there is nothing to hand out for it. */
@@ -354,7 +416,7 @@ static int hand_name(struct reader *reader, const char *name, struct source_entr
 		return err_memory(err, reader);
 	if (fstatat(reader->level->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return err_unreadable(err, errno, "file", reader->path);
-	if (is_output(reader, &st))
+	if (is_output(reader, &st) || is_record(reader))
 		return 0;
 	int r = hand_link(reader, &st, entry, err);
 	return r != 0 ? r : hand_inode(reader, name, &st, entry, err);
@@ -371,7 +433,10 @@ static int hand_root(struct reader *reader, struct source_entry *entry, struct e
 	if (r < 0)
 		return err_unreadable(err, -r, "extended attributes of", reader->options.name);
 	entry_fill(reader, &st, entry);
-	return 1;
+	r = record_read(reader->options.fd, reader->options.name, &reader->record, err);
+	if (r == 0)
+		r = record_apply(reader, &st, entry, err);
+	return r < 0 ? r : 1;
 }
 
 static void file_close(struct reader *reader)
@@ -474,6 +539,7 @@ static void directory_close(struct reader *reader)
 		level_pop(reader);
 	xattrs_clear(reader);
 	tdestroy(reader->first_names, free);
+	record_free(reader->record);
 	free(reader->buffer);
 	free(reader->path);
 	free(reader);
