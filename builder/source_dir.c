@@ -375,11 +375,11 @@ static int hand_symlink(struct reader *reader, const char *name, struct err *err
 	return 0;
 }
 
-/* A second name of what was handed out before. Returns 0 if it is the first one. */
+/* A second name of what was handed out before. Returns 0 if it is the first one. A socket is in no image, so nothing can name it. */
 static int hand_link(struct reader *reader, const struct stat *st, struct source_entry *entry, struct err *err)
 {
 	const char *first;
-	if (st->st_nlink < 2 || S_ISDIR(st->st_mode))
+	if (st->st_nlink < 2 || S_ISDIR(st->st_mode) || S_ISSOCK(st->st_mode))
 		return 0;
 	int r = link_find(reader, st, &first);
 	if (r > 0)

@@ -37,9 +37,10 @@ need unsquashfs
 	need perl
 	mkdir dir
 	(cd dir && for name in a b c; do perl -MSocket -e 'socket(S, AF_UNIX, SOCK_STREAM, 0); bind(S, sockaddr_un($ARGV[0])) or die' "$name"; done)
+	ln dir/a dir/second-name-of-a
 	run simg build --no-mount-points app.simg dir
 	expect_status 0
-	expect_stderr "simg: note: 3 sockets are left out, the first: './a'"
+	expect_stderr "simg: note: 4 sockets are left out, the first: './a'"
 	expect_equal "$(listing app.simg)" ""
 	run simg build --quiet quiet.simg dir
 	expect_status 0
