@@ -11,6 +11,7 @@
 #include "builder/options.h"
 #include "builder/output.h"
 #include "builder/progress.h"
+#include "builder/sandbox.h"
 #include "builder/source.h"
 #include "builder/target.h"
 #include "builder/tree.h"
@@ -51,9 +52,19 @@ struct build {
 
 /* --- files and directories --- */
 
+/* Files that are the build's own. Returns how many. */
+static int own_files(const struct build *build, struct stat ret_st[static 2])
+{
+	int count = 0;
+	if (build->output == NULL)
+		return sandbox_own(build->target, ret_st);
+	count += fstat(output_fd(build->output), &ret_st[count]) == 0;
+	return count + output_target(build->output, &ret_st[count]);
+}
+
 static void source_options_fill(struct build *build, struct source_options *ret_options)
 {
-	struct stat st;
+	struct stat own[2];
 	*ret_options = (struct source_options){
 		.name = strcmp(build->options->source, "-") == 0 ? "standard input" : build->options->source,
 		.fd = build->place.fd,
@@ -61,13 +72,10 @@ static void source_options_fill(struct build *build, struct source_options *ret_
 		.quiet = build->options->quiet,
 		.progress = &build->progress,
 	};
-	if (fstat(output_fd(build->output), &st) == 0) {
-		ret_options->output[ret_options->output_count].device = st.st_dev;
-		ret_options->output[ret_options->output_count++].inode = st.st_ino;
-	}
-	if (output_target(build->output, &st)) {
-		ret_options->output[ret_options->output_count].device = st.st_dev;
-		ret_options->output[ret_options->output_count++].inode = st.st_ino;
+	ret_options->output_count = own_files(build, own);
+	for (int i = 0; i < ret_options->output_count; i++) {
+		ret_options->output[i].device = own[i].st_dev;
+		ret_options->output[i].inode = own[i].st_ino;
 	}
 }
 
@@ -129,11 +137,11 @@ static void image_key(const struct build *build, char key[DIGEST_TEXT_MAX])
 {
 	const struct build_options *options = build->options;
 	struct digest digest;
-	char text[4096], version[64], hot[DIGEST_TEXT_MAX];
+	const char *version = writer_library_version(&options->writer);
+	char text[4096], hot[DIGEST_TEXT_MAX];
 	hot_set_key(&build->hot, hot);
-	writer_version(&options->writer, version, sizeof(version));
 	int n = snprintf(text, sizeof(text), "%s\n%s\n%s\n%s\n%s\n%s\n%s %d %u\n%" PRIu64 "\n%d\n", PACKAGE_VERSION, hot, build->container->source,
-			 build->container->digest.text, build->container->config.architecture, version, options->writer.compressor, options->writer.level, options->writer.block_bytes, options->time,
+			 build->container->digest.text, build->container->config.architecture, version != NULL ? version : "", options->writer.compressor, options->writer.level, options->writer.block_bytes, options->time,
 			 options->mount_points);
 	digest_of(text, n < (int)sizeof(text) ? (size_t)n : sizeof(text), &digest);
 	snprintf(key, DIGEST_TEXT_MAX, "%s.simg", digest_hex(&digest));
@@ -152,7 +160,7 @@ static int image_copy(struct build *build, struct err *err)
 {
 	char key[DIGEST_TEXT_MAX];
 	autoclose int fd = -1;
-	if (build->container == NULL)
+	if (build->container == NULL || build->output == NULL)
 		return 0;
 	image_key(build, key);
 	if (cache_file_find(build->cache, CACHE_IMAGES, key, &fd) != 1)
@@ -199,12 +207,19 @@ static int hot_take(struct build *build, struct err *err)
 	return options->hot_list == NULL ? 0 : hot_set_read(&build->hot, options->hot_list, err);
 }
 
-static int build_begin(struct build *build, struct err *err)
+static int target_open(struct build *build, struct err *err)
 {
 	struct writer_options writer_options = build->options->writer;
+	if (build->options->sandbox)
+		return sandbox_open(build->options->target, build->options->force, &build->target, err);
 	writer_options.plain_metadata = !hot_set_is_empty(&build->hot);
 	output_restart(build->output);
-	int r = writer_open(build->output, &writer_options, &build->target, err);
+	return writer_open(build->output, &writer_options, &build->target, err);
+}
+
+static int build_begin(struct build *build, struct err *err)
+{
+	int r = target_open(build, err);
 	if (r < 0)
 		return r;
 	build->tree = tree_new();
@@ -235,7 +250,7 @@ static int metadata_add(struct build *build, struct err *err)
 	struct image_record record = {
 		.container = build->container,
 		.source_kind = build->container == NULL ? build->place.source->name : NULL,
-		.writer = &build->options->writer,
+		.writer = build->options->sandbox ? NULL : &build->options->writer,
 		.mount_points = build->options->mount_points,
 	};
 	return image_metadata_add(&build->load, &record, err);
@@ -261,8 +276,9 @@ static int build_run(struct build *build, struct err *err)
 		*err = (struct err)ERR_INIT;
 		r = build_try(build, err);
 	}
-	if (r == 0)
-		r = image_verify(build->output, err);
+	if (r < 0 || build->output == NULL)
+		return r;
+	r = image_verify(build->output, err);
 	if (r == 0)
 		r = output_commit(build->output, err);
 	if (r == 0)
@@ -273,10 +289,7 @@ static int build_run(struct build *build, struct err *err)
 static int build_image(struct build *build, struct err *err)
 {
 	const struct build_options *options = build->options;
-	int r = output_open(options->target, options->force, &build->output, err);
-	if (r < 0)
-		return r;
-	r = image_copy(build, err);
+	int r = image_copy(build, err);
 	bool copied = r > 0;
 	if (r == 0)
 		r = build_run(build, err);
@@ -288,8 +301,10 @@ static int build_image(struct build *build, struct err *err)
 	if (!options->quiet) {
 		load_notes(&build->load);
 		archive_note(build);
+		if (options->sandbox)
+			sandbox_notes(build->target);
 	}
-	progress_end(&build->progress, options->target, build->stats.content_bytes, output_bytes(build->output), build->stats.file_count);
+	progress_end(&build->progress, options->target, build->stats.content_bytes, target_bytes(build->target), build->stats.file_count);
 	return 0;
 }
 
@@ -301,6 +316,8 @@ static int build(const struct build_options *options, struct err *err)
 	int r = hot_take(&build, err);
 	if (r == 0)
 		r = source_find(options->source, &build.place, err);
+	if (r == 0 && !options->sandbox)
+		r = output_open(options->target, options->force, &build.output, err);
 	if (r == 0 && build.place.container != NULL)
 		r = container_find(&build, err);
 	if (r == 0)

@@ -16,7 +16,6 @@
 #include "lib/err.h"
 #include "lib/image_config.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -82,33 +81,13 @@ static json_t *source_describe(const struct image_record *record)
 	return source;
 }
 
-/* The version of the library that compresses, which is loaded because libsquashfs needs it. NULL where it does not say. */
-static const char *library_version(const char *compressor)
-{
-	static const struct {
-		const char *compressor, *function;
-	} libraries[] = {
-		{ "zstd", "ZSTD_versionString" },
-		{ "gzip", "zlibVersion" },
-		{ "lz4", "LZ4_versionString" },
-		{ "xz", "lzma_version_string" },
-	};
-	for (size_t i = 0; i < sizeof(libraries) / sizeof(libraries[0]); i++) {
-		if (strcmp(libraries[i].compressor, compressor) != 0)
-			continue;
-		const char *(*version)(void) = (const char *(*)(void))dlsym(RTLD_DEFAULT, libraries[i].function);
-		return version != NULL ? version() : NULL;
-	}
-	return NULL;
-}
-
 static json_t *squashfs_describe(const struct writer_options *writer)
 {
 	json_t *squashfs = json_object();
 	put(squashfs, "compressor", writer->compressor);
 	if (writer->level != LEVEL_DEFAULT)
 		json_object_set_new(squashfs, "level", json_integer(writer->level));
-	put(squashfs, "library_version", library_version(writer->compressor));
+	put(squashfs, "library_version", writer_library_version(writer));
 	json_object_set_new(squashfs, "block_bytes", json_integer(writer->block_bytes));
 	return squashfs;
 }

@@ -28,11 +28,12 @@ const char BUILD_HELP[] =
 	"  oci:DIR[:TAG]                 an OCI layout; in an archive: oci-archive:FILE\n"
 	"  docker-archive:FILE[:TAG]     what \"docker save\" wrote\n"
 	"  FILE                          a tarball (plain, gzip, zstd, xz, bzip2; - for\n"
-	"                                standard input)\n"
+	"                                standard input), or an image\n"
 	"  DIR                           a directory\n"
 	"\n"
 	"  -f, --force            replace IMAGE if it exists\n"
 	"  -q, --quiet            no progress and no notes\n"
+	"  -s, --sandbox          make a directory, not an image\n"
 	"  -c, --compressor NAME  zstd (default), gzip, lz4 or xz\n"
 	"  -l, --level N          compression level (zstd: 1 to 22, default 3)\n"
 	"  -b, --block-size SIZE  a power of two from 4K to 1M (default 128K)\n"
@@ -56,6 +57,7 @@ const char BUILD_HELP[] =
 static const struct option LONG_OPTIONS[] = {
 	{ "force", no_argument, NULL, 'f' },
 	{ "quiet", no_argument, NULL, 'q' },
+	{ "sandbox", no_argument, NULL, 's' },
 	{ "compressor", required_argument, NULL, 'c' },
 	{ "level", required_argument, NULL, 'l' },
 	{ "block-size", required_argument, NULL, 'b' },
@@ -124,12 +126,16 @@ static int option_take(struct build_options *options, int option, const char *va
 {
 	long number = 0;
 	int r = 0;
+	options->writer_given |= strchr("clbjHN", option) != NULL;
 	switch (option) {
 	case 'f':
 		options->force = true;
 		break;
 	case 'q':
 		options->quiet = true;
+		break;
+	case 's':
+		options->sandbox = true;
 		break;
 	case 'M':
 		options->mount_points = false;
@@ -195,7 +201,7 @@ int build_options_parse(int argc, char **argv, struct build_options *options, st
 	};
 	optind = 0;
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":fqc:l:b:j:h", LONG_OPTIONS, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, ":fqsc:l:b:j:h", LONG_OPTIONS, NULL)) != -1) {
 		if (option == 'h')
 			return 1;
 		if (option == '?' || option == ':') {
@@ -214,6 +220,10 @@ int build_options_parse(int argc, char **argv, struct build_options *options, st
 	}
 	options->target = argv[optind];
 	options->source = argv[optind + 1];
+	if (options->sandbox && options->writer_given) {
+		err_set(err, EINVAL, "--sandbox makes no image: it goes without --compressor, --level, --block-size, --jobs, --hot and --no-hot");
+		return err_usage(err);
+	}
 	int r = writer_options_check(&options->writer, err);
 	return r < 0 ? r : epoch_take(options, err);
 }

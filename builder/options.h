@@ -21,6 +21,8 @@ struct build_options {
 	uint64_t max_bytes;       /* 0: not given */
 	uint64_t time;            /* --timestamp or SOURCE_DATE_EPOCH; TARGET_TIME_NEWEST if neither is given */
 	bool force, quiet, mount_points, hot_standard;
+	bool sandbox;             /* target names a directory to be made */
+	bool writer_given;        /* an option that only images have */
 };
 
 extern const char BUILD_HELP[];

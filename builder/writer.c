@@ -11,7 +11,6 @@
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -124,12 +123,12 @@ int writer_options_check(struct writer_options *options, struct err *err)
 }
 
 /* libsquashfs links the compressing libraries; the one it uses in this process is the one to ask. */
-void writer_version(const struct writer_options *options, char *text, size_t bytes)
+const char *writer_library_version(const struct writer_options *options)
 {
 	const char *(*version)(void);
 	void *symbol = dlsym(RTLD_DEFAULT, compressors[compressor_find(options->compressor)].version);
 	memcpy(&version, &symbol, sizeof(version)); /* ISO C has no cast from data to functions */
-	snprintf(text, bytes, "%s %s", options->compressor, symbol != NULL ? version() : "unknown");
+	return symbol != NULL ? version() : NULL;
 }
 
 /* A compressor that never makes a block longer. libsquashfs 1.2's lz4 does, which readers take for damage. */

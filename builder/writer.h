@@ -27,8 +27,8 @@ struct writer_options {
 /* Checks that there is such a compressor with such a level, and puts the real level in the place of LEVEL_DEFAULT. */
 int writer_options_check(struct writer_options *options, struct err *err);
 
-/* The compressing library and its version, "zstd 1.5.4", on which the image's bytes depend. */
-void writer_version(const struct writer_options *options, char *text, size_t bytes);
+/* The version of the compressing library, on which the image's bytes depend; NULL where it does not say. */
+const char *writer_library_version(const struct writer_options *options);
 
 /* Writes the image's beginning. The options are checked ones. The output stays the caller's. The target is freed with target_free(). */
 int writer_open(struct output *output, const struct writer_options *options, struct target **ret_target, struct err *err);
