@@ -51,7 +51,7 @@ bool cache_key_is_sound(const char *key)
 /* Keeps prune away as long as the descriptor or a copy of it is open, and dates the use. Neither is possible for every file. */
 static void mark_used(int fd)
 {
-	store_lock(fd, LOCK_SH);
+	shared_lock(fd, LOCK_SH);
 	(void)futimens(fd, NULL);
 }
 
@@ -78,13 +78,13 @@ int cache_blob_find(struct cache *cache, const struct digest *digest, uint64_t b
 {
 	struct stat st;
 	int directory_fd = cache_blobs(cache, digest);
-	autoclose int fd = store_open(directory_fd, digest_hex(digest), O_RDONLY, &st);
+	autoclose int fd = shared_open(directory_fd, digest_hex(digest), O_RDONLY, &st);
 	if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM)
 		return err_sys(err, -fd, "cannot open the blob '%s' in the cache '%s'", digest->text, cache->directory);
 	if (fd < 0 || (bytes != 0 && (uint64_t)st.st_size != bytes) || is_distrusted(cache, digest))
 		return 0;
 	mark_used(fd);
-	if (!store_is(directory_fd, digest_hex(digest), fd)) /* just pruned: over NFS its data could go any moment */
+	if (!shared_is(directory_fd, digest_hex(digest), fd)) /* just pruned: over NFS its data could go any moment */
 		return 0;
 	*ret_fd = steal_fd(&fd);
 	return 1;
@@ -95,7 +95,7 @@ void cache_blob_store(struct cache *cache, const struct digest *digest, const vo
 	struct err ignored = ERR_INIT;
 	autoclose int fd = -1;
 	if (cache_blob_find(cache, digest, bytes, &fd, &ignored) == 0)
-		store_write(cache_blobs(cache, digest), digest_hex(digest), data, bytes, -1);
+		shared_write(cache_blobs(cache, digest), digest_hex(digest), data, bytes, -1);
 }
 
 static void remove_derived(int room_fd, const char *hex)
@@ -126,11 +126,11 @@ void cache_blob_discard(struct cache *cache, const struct digest *digest)
 static int partial_continue(int directory_fd, const char *name, uint64_t bytes)
 {
 	struct stat st;
-	autoclose int fd = store_open(directory_fd, name, O_RDWR, &st);
+	autoclose int fd = shared_open(directory_fd, name, O_RDWR, &st);
 	if (fd == -ENOENT)
 		return -ENOENT;
 	bool own = fd >= 0 && st.st_uid == geteuid();
-	if (own && st.st_nlink == 1 && store_is_trusted(&st)) {
+	if (own && st.st_nlink == 1 && shared_is_trusted(&st)) {
 		if (bytes != 0 && (uint64_t)st.st_size > bytes && ftruncate(fd, 0) < 0)
 			return -errno;
 		return steal_fd(&fd);
@@ -141,15 +141,15 @@ static int partial_continue(int directory_fd, const char *name, uint64_t bytes)
 static int partial_open(int directory_fd, const char *name, uint64_t bytes)
 {
 	int fd = partial_continue(directory_fd, name, bytes);
-	return fd == -ENOENT ? store_create(directory_fd, name, 0644) : fd;
+	return fd == -ENOENT ? shared_create(directory_fd, name, 0644) : fd;
 }
 
 static void partial_name_unique(struct cache_fetch *fetch)
 {
-	char random[STORE_RANDOM_CHARS + 1];
+	char random[SHARED_RANDOM_CHARS + 1];
 	cache_blob_name(&fetch->digest, fetch->partial);
-	store_random(random);
-	snprintf(strchr(fetch->partial, '\0'), STORE_RANDOM_CHARS + 2, ".%s", random);
+	shared_random(random);
+	snprintf(strchr(fetch->partial, '\0'), SHARED_RANDOM_CHARS + 2, ".%s", random);
 }
 
 /* With the lock: the blob's usual partial file, or where a stranger's is in the way, the user's. */
@@ -164,7 +164,7 @@ static int fetch_open_locked(struct cache_fetch *fetch)
 	}
 	if (fd == -EACCES || fd == -EEXIST) {
 		partial_name_unique(fetch);
-		fd = store_create(directory_fd, fetch->partial, 0644);
+		fd = shared_create(directory_fd, fetch->partial, 0644);
 	}
 	if (fd >= 0)
 		lock_note(fetch->lock_fd, fetch->partial);
@@ -191,11 +191,11 @@ static int fetch_open_alone(struct cache_fetch *fetch, bool may_take_over)
 	partial_name_unique(fetch);
 	if (may_take_over && partial_is_idle(fetch->cache, usual) && renameat(directory_fd, usual, directory_fd, fetch->partial) == 0)
 		return partial_open(directory_fd, fetch->partial, fetch->bytes);
-	return store_create(directory_fd, fetch->partial, 0644);
+	return shared_create(directory_fd, fetch->partial, 0644);
 }
 
 /* Takes lock_fd, also when it fails. */
-static int fetch_start(struct cache *cache, const struct digest *digest, uint64_t bytes, enum store_lock lock, int lock_fd,
+static int fetch_start(struct cache *cache, const struct digest *digest, uint64_t bytes, enum shared_lock lock, int lock_fd,
 		       struct cache_fetch **ret_fetch, struct err *err)
 {
 	struct cache_fetch *fetch = malloc(sizeof(*fetch));
@@ -204,14 +204,14 @@ static int fetch_start(struct cache *cache, const struct digest *digest, uint64_
 		return err_sys(err, ENOMEM, "cannot download the blob '%s'", digest->text);
 	}
 	*fetch = (struct cache_fetch){ .cache = cache, .digest = *digest, .bytes = bytes, .lock_fd = lock_fd };
-	fetch->fd = lock == STORE_LOCK_TAKEN ? fetch_open_locked(fetch) : fetch_open_alone(fetch, lock == STORE_LOCK_NONE);
+	fetch->fd = lock == SHARED_LOCK_TAKEN ? fetch_open_locked(fetch) : fetch_open_alone(fetch, lock == SHARED_LOCK_NONE);
 	if (fetch->fd < 0) {
 		int r = cache_err_write(cache, -fetch->fd, err);
 		cleanup_close(&fetch->lock_fd);
 		free(fetch);
 		return r;
 	}
-	store_lock(fetch->fd, LOCK_EX); /* tells prune that it is in use */
+	shared_lock(fetch->fd, LOCK_EX); /* tells prune that it is in use */
 	*ret_fetch = fetch;
 	return 0;
 }
@@ -226,13 +226,13 @@ int cache_blob_begin(struct cache *cache, const struct digest *digest, uint64_t 
 	int r = cache_blob_find(cache, digest, bytes, ret_fd, err); /* spares the lock */
 	while (r == 0) {
 		autoclose int lock_fd = -1;
-		enum store_lock lock = lock_take(cache, name, &lock_fd);
+		enum shared_lock lock = lock_take(cache, name, &lock_fd);
 		r = cache_blob_find(cache, digest, bytes, ret_fd, err); /* it may have come until the lock was free */
 		if (r != 0)
 			break;
-		if (lock == STORE_LOCK_BUSY && lock_wait_is_over(cache, &wait, name, lock_fd))
+		if (lock == SHARED_LOCK_BUSY && lock_wait_is_over(cache, &wait, name, lock_fd))
 			return fetch_start(cache, digest, bytes, lock, -1, ret_fetch, err);
-		if (lock != STORE_LOCK_BUSY)
+		if (lock != SHARED_LOCK_BUSY)
 			return fetch_start(cache, digest, bytes, lock, steal_fd(&lock_fd), ret_fetch, err);
 		if (lock_wait_sleep(&wait) && waiting != NULL)
 			waiting(context);
@@ -265,11 +265,11 @@ static void fetch_publish(struct cache_fetch *fetch, uint64_t bytes)
 	struct cache *cache = fetch->cache;
 	struct err ignored = ERR_INIT;
 	autoclose int found = -1;
-	if (cache_blob_find(cache, &fetch->digest, bytes, &found, &ignored) == 0 && store_is(cache->partial, fetch->partial, fetch->fd) &&
+	if (cache_blob_find(cache, &fetch->digest, bytes, &found, &ignored) == 0 && shared_is(cache->partial, fetch->partial, fetch->fd) &&
 	    renameat(cache->partial, fetch->partial, cache_blobs(cache, &fetch->digest), digest_hex(&fetch->digest)) == 0)
 		mark_used(fetch->fd);
 	else
-		store_remove(cache->partial, fetch->partial, fetch->fd);
+		shared_remove(cache->partial, fetch->partial, fetch->fd);
 }
 
 int cache_fetch_commit(struct cache_fetch *fetch, struct err *err)
@@ -284,7 +284,7 @@ int cache_fetch_commit(struct cache_fetch *fetch, struct err *err)
 	if (r == 0)
 		fetch_publish(fetch, (uint64_t)st.st_size);
 	else
-		store_remove(fetch->cache->partial, fetch->partial, fetch->fd);
+		shared_remove(fetch->cache->partial, fetch->partial, fetch->fd);
 	fetch_free(fetch);
 	return r;
 }
@@ -296,10 +296,10 @@ static void partial_leave(const struct cache_fetch *fetch)
 	char usual[NAME_MAX + 1];
 	int directory_fd = fetch->cache->partial;
 	cache_blob_name(&fetch->digest, usual);
-	if (store_is(directory_fd, fetch->partial, fetch->fd) && linkat(directory_fd, fetch->partial, directory_fd, usual, 0) < 0 &&
+	if (shared_is(directory_fd, fetch->partial, fetch->fd) && linkat(directory_fd, fetch->partial, directory_fd, usual, 0) < 0 &&
 	    errno != EEXIST)
 		return;
-	store_remove(directory_fd, fetch->partial, fetch->fd);
+	shared_remove(directory_fd, fetch->partial, fetch->fd);
 }
 
 void cache_fetch_abandon(struct cache_fetch *fetch, bool keep)
@@ -307,7 +307,7 @@ void cache_fetch_abandon(struct cache_fetch *fetch, bool keep)
 	if (fetch == NULL)
 		return;
 	if (!keep)
-		store_remove(fetch->cache->partial, fetch->partial, fetch->fd);
+		shared_remove(fetch->cache->partial, fetch->partial, fetch->fd);
 	else if (fetch->lock_fd < 0)
 		partial_leave(fetch);
 	fetch_free(fetch);
@@ -318,8 +318,8 @@ void cache_fetch_abandon(struct cache_fetch *fetch, bool keep)
 static bool find_in(int room_fd, const char *key, int *ret_fd)
 {
 	struct stat st;
-	autoclose int fd = room_fd < 0 ? -1 : store_open(room_fd, key, O_RDONLY, &st);
-	if (fd < 0 || !store_is_trusted(&st))
+	autoclose int fd = room_fd < 0 ? -1 : shared_open(room_fd, key, O_RDONLY, &st);
+	if (fd < 0 || !shared_is_trusted(&st))
 		return false;
 	mark_used(fd);
 	*ret_fd = steal_fd(&fd);
@@ -334,7 +334,7 @@ int cache_file_find(struct cache *cache, enum cache_room room, const char *key, 
 static void file_write(struct cache *cache, enum cache_room room, const char *key, const void *data, size_t bytes, int fd)
 {
 	if (cache->rooms[room] >= 0 && cache_key_is_sound(key))
-		store_write(cache->rooms[room], key, data, bytes, fd);
+		shared_write(cache->rooms[room], key, data, bytes, fd);
 }
 
 void cache_file_store(struct cache *cache, enum cache_room room, const char *key, const void *data, size_t bytes)

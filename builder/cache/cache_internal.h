@@ -6,7 +6,7 @@
 #define SIMG_BUILDER_CACHE_CACHE_INTERNAL_H
 
 #include "builder/cache/cache.h"
-#include "builder/cache/store.h"
+#include "builder/cache/shared.h"
 #include "lib/strlist.h"
 
 #include <limits.h>

@@ -26,11 +26,11 @@ enum { READ_BYTES_PER_SECOND = 50 << 20 };
 static int lock_open(const struct cache *cache, const char *name)
 {
 	struct stat st;
-	int fd = store_open(cache->locks, name, O_RDWR, &st);
+	int fd = shared_open(cache->locks, name, O_RDWR, &st);
 	if (fd == -EACCES)
-		fd = store_open(cache->locks, name, O_RDONLY, &st);
+		fd = shared_open(cache->locks, name, O_RDONLY, &st);
 	if (fd == -ENOENT) {
-		fd = store_create(cache->locks, name, 0666);
+		fd = shared_create(cache->locks, name, 0666);
 		if (fd >= 0)
 			fchmod(fd, cache->mode & 0666);
 	} else if (fd >= 0 && st.st_nlink > 1) { /* a link that somebody planted: it would be written to */
@@ -40,22 +40,22 @@ static int lock_open(const struct cache *cache, const char *name)
 	return fd;
 }
 
-enum store_lock lock_take(const struct cache *cache, const char *name, int *ret_fd)
+enum shared_lock lock_take(const struct cache *cache, const char *name, int *ret_fd)
 {
 	*ret_fd = -1;
 	for (int i = 0; i < TRIES_MAX; i++) {
 		autoclose int fd = lock_open(cache, name);
 		if (fd == -EEXIST) /* somebody else just made it */
 			continue;
-		enum store_lock lock = fd < 0 ? STORE_LOCK_NONE : store_lock(fd, LOCK_EX);
-		if (lock == STORE_LOCK_NONE && errno != ESTALE)
+		enum shared_lock lock = fd < 0 ? SHARED_LOCK_NONE : shared_lock(fd, LOCK_EX);
+		if (lock == SHARED_LOCK_NONE && errno != ESTALE)
 			return lock;
-		if (lock != STORE_LOCK_NONE && store_is(cache->locks, name, fd)) {
+		if (lock != SHARED_LOCK_NONE && shared_is(cache->locks, name, fd)) {
 			*ret_fd = steal_fd(&fd);
 			return lock;
 		}
 	}
-	return STORE_LOCK_NONE;
+	return SHARED_LOCK_NONE;
 }
 
 void lock_note(int fd, const char *partial)

@@ -9,7 +9,7 @@
 #ifndef SIMG_BUILDER_CACHE_LOCK_H
 #define SIMG_BUILDER_CACHE_LOCK_H
 
-#include "builder/cache/store.h"
+#include "builder/cache/shared.h"
 
 #include <stdbool.h>
 #include <time.h>
@@ -17,7 +17,7 @@
 struct cache;
 
 /* Tries to take the lock of that name. *ret_fd is the lock (taken), the file of the one who has it (busy), or -1. */
-enum store_lock lock_take(const struct cache *cache, const char *name, int *ret_fd);
+enum shared_lock lock_take(const struct cache *cache, const char *name, int *ret_fd);
 
 /* The holder says which partial download it writes to. */
 void lock_note(int fd, const char *partial);

@@ -142,7 +142,7 @@ static int trusted_subdirectory(int parent_fd, const char *name, bool make)
 {
 	int fd = cache_subdirectory(parent_fd, name, make, 0755);
 	struct stat st;
-	if (fd >= 0 && fstat(fd, &st) == 0 && store_is_trusted(&st))
+	if (fd >= 0 && fstat(fd, &st) == 0 && shared_is_trusted(&st))
 		return fd;
 	if (fd >= 0)
 		close(fd);
@@ -155,7 +155,7 @@ static void rooms_open(int parent_fd, bool make, int rooms[CACHE_ROOM_COUNT])
 		rooms[i] = trusted_subdirectory(parent_fd, CACHE_ROOM_NAMES[i], make);
 }
 
-static void shared_rooms_open(struct cache *cache)
+static void user_rooms_open(struct cache *cache)
 {
 	char name[USER_NAME_MAX];
 	snprintf(name, sizeof(name), "user-%u", (unsigned)geteuid());
@@ -183,11 +183,11 @@ static int cache_open_below(struct cache *cache, struct err *err)
 	if (r < 0)
 		return r;
 	if (cache->shared)
-		shared_rooms_open(cache);
+		user_rooms_open(cache);
 	else
 		rooms_open(cache->fd, true, cache->rooms);
 	if (faccessat(cache->fd, "CACHEDIR.TAG", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
-		store_write(cache->fd, "CACHEDIR.TAG", TAG, sizeof(TAG) - 1, -1);
+		shared_write(cache->fd, "CACHEDIR.TAG", TAG, sizeof(TAG) - 1, -1);
 	return 0;
 }
 

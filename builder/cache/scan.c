@@ -64,7 +64,7 @@ static bool digest_of_name(const char *algorithm, const char *name, struct diges
 static bool entry_identify(const struct scan_place *place, const char *name, struct scan_entry *entry)
 {
 	entry->kind = place->kind;
-	if (strncmp(name, STORE_TEMPORARY, sizeof(STORE_TEMPORARY) - 1) == 0) {
+	if (strncmp(name, SHARED_TEMPORARY, sizeof(SHARED_TEMPORARY) - 1) == 0) {
 		entry->kind = SCAN_TEMPORARY;
 		return true;
 	}
@@ -187,8 +187,8 @@ int scan_entry_open(const struct scan *scan, const struct scan_entry *entry)
 {
 	struct stat st;
 	int directory_fd = scan->places[entry->place].fd;
-	int fd = store_open(directory_fd, entry->name, O_RDONLY | O_NOATIME, &st);
-	return fd == -EPERM ? store_open(directory_fd, entry->name, O_RDONLY, &st) : fd; /* another user's */
+	int fd = shared_open(directory_fd, entry->name, O_RDONLY | O_NOATIME, &st);
+	return fd == -EPERM ? shared_open(directory_fd, entry->name, O_RDONLY, &st) : fd; /* another user's */
 }
 
 static bool may_remove(const struct scan_place *place, const struct scan_entry *entry)
@@ -201,15 +201,15 @@ static bool may_remove(const struct scan_place *place, const struct scan_entry *
 static int entry_seize(const struct scan_place *place, const struct scan_entry *entry)
 {
 	struct stat st;
-	autoclose int fd = store_open(place->fd, entry->name, O_RDWR, &st);
+	autoclose int fd = shared_open(place->fd, entry->name, O_RDWR, &st);
 	if (fd == -EACCES)
-		fd = store_open(place->fd, entry->name, O_RDONLY, &st);
+		fd = shared_open(place->fd, entry->name, O_RDONLY, &st);
 	if (fd < 0)
 		return fd;
-	enum store_lock lock = store_lock(fd, LOCK_EX);
+	enum shared_lock lock = shared_lock(fd, LOCK_EX);
 	bool written = entry->kind == SCAN_PARTIAL || entry->kind == SCAN_TEMPORARY;
-	if (lock == STORE_LOCK_BUSY ||
-	    (lock == STORE_LOCK_NONE && written && time(NULL) - st.st_mtim.tv_sec < UNLOCKED_IN_USE_SECONDS))
+	if (lock == SHARED_LOCK_BUSY ||
+	    (lock == SHARED_LOCK_NONE && written && time(NULL) - st.st_mtim.tv_sec < UNLOCKED_IN_USE_SECONDS))
 		return -EBUSY;
 	return steal_fd(&fd);
 }
@@ -219,7 +219,7 @@ static enum scan_removal entry_remove(const struct scan_place *place, const stru
 	autoclose int fd = entry_seize(place, entry);
 	if (fd == -EBUSY)
 		return SCAN_IN_USE;
-	if (fd == -ENOENT || (fd >= 0 && !store_is(place->fd, entry->name, fd)))
+	if (fd == -ENOENT || (fd >= 0 && !shared_is(place->fd, entry->name, fd)))
 		return SCAN_GONE;
 	if (dry_run || unlinkat(place->fd, entry->name, 0) == 0)
 		return SCAN_REMOVED;
@@ -233,11 +233,11 @@ static enum scan_removal partial_remove(struct cache *cache, const struct scan_p
 	char name[NAME_MAX + 1];
 	autoclose int lock_fd = -1;
 	cache_blob_name(&entry->digest, name);
-	enum store_lock lock = lock_take(cache, name, &lock_fd);
-	if (lock == STORE_LOCK_BUSY)
+	enum shared_lock lock = lock_take(cache, name, &lock_fd);
+	if (lock == SHARED_LOCK_BUSY)
 		return SCAN_IN_USE;
 	enum scan_removal removal = entry_remove(place, entry, dry_run);
-	if (lock == STORE_LOCK_TAKEN)
+	if (lock == SHARED_LOCK_TAKEN)
 		unlinkat(cache->locks, name, 0);
 	return removal;
 }
@@ -258,7 +258,7 @@ static void lock_remove(struct cache *cache, const char *name, time_t idle_secon
 	    time(NULL) - st.st_mtim.tv_sec < idle_seconds)
 		return;
 	autoclose int fd = -1;
-	if (lock_take(cache, name, &fd) == STORE_LOCK_TAKEN)
+	if (lock_take(cache, name, &fd) == SHARED_LOCK_TAKEN)
 		unlinkat(cache->locks, name, 0);
 }
 

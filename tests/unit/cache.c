@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -125,6 +126,7 @@ static pid_t child_start(void (*checks)(void *), void *context, uid_t uid)
 	tap.failed = false;
 	if (uid != 0 && (setgroups(0, NULL) < 0 || setgid(uid) < 0 || setuid(uid) < 0))
 		tap_fail(__FILE__, __LINE__, "cannot become user %u", uid);
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* some of them would run for ever */
 	checks(context);
 	fflush(stdout);
 	_exit(tap.failed);
@@ -576,7 +578,7 @@ static void contender(void *context)
 	clock_gettime(CLOCK_MONOTONIC, &begin);
 	while (is_within_a_second(&begin)) {
 		autoclose int fd = -1;
-		if (lock_take(cache, "sha256-x", &fd) != STORE_LOCK_TAKEN)
+		if (lock_take(cache, "sha256-x", &fd) != SHARED_LOCK_TAKEN)
 			continue;
 		check_int(__atomic_add_fetch(&shared[0], 1, __ATOMIC_SEQ_CST), 1);
 		usleep(50);
@@ -594,7 +596,7 @@ static void lock_remover(void *context)
 	clock_gettime(CLOCK_MONOTONIC, &begin);
 	while (is_within_a_second(&begin)) {
 		autoclose int fd = -1;
-		if (lock_take(cache, "sha256-x", &fd) == STORE_LOCK_TAKEN)
+		if (lock_take(cache, "sha256-x", &fd) == SHARED_LOCK_TAKEN)
 			unlinkat(cache->locks, "sha256-x", 0);
 	}
 	cache_close(cache);
@@ -1108,6 +1110,7 @@ static void test_scan(void)
 		struct cache_fetch *fetch = NULL;
 		check_int(begin(cache, &fetch), 0);
 		autoclose int fd = fcntl(cache_fetch_fd(fetch), F_DUPFD_CLOEXEC, 3);
+		check(fd >= 0);
 		put(fetch, HELLO);
 		check_int(cache_fetch_commit(fetch, &failure), 0);
 		check_int(removal(cache, SCAN_BLOB, false), SCAN_IN_USE);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Files in a directory that others write to: see store.h. O_TMPFILE would leave nothing behind after SIGKILL, but NFS lacks it.
+ * Files in a directory that others write to: see shared.h. O_TMPFILE would leave nothing behind after SIGKILL, but NFS lacks it.
  */
-#include "builder/cache/store.h"
+#include "builder/cache/shared.h"
 
 #include "lib/cleanup.h"
 
@@ -20,7 +20,7 @@
 
 enum { COPY_CHUNK_BYTES = 256 << 10 };
 
-int store_open(int directory_fd, const char *name, int flags, struct stat *ret_st)
+int shared_open(int directory_fd, const char *name, int flags, struct stat *ret_st)
 {
 	autoclose int fd = openat(directory_fd, name, flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, ret_st) < 0)
@@ -28,13 +28,13 @@ int store_open(int directory_fd, const char *name, int flags, struct stat *ret_s
 	return S_ISREG(ret_st->st_mode) ? steal_fd(&fd) : -EINVAL;
 }
 
-int store_create(int directory_fd, const char *name, mode_t mode)
+int shared_create(int directory_fd, const char *name, mode_t mode)
 {
 	int fd = openat(directory_fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	return fd < 0 ? -errno : fd;
 }
 
-void store_random(char text[static STORE_RANDOM_CHARS + 1])
+void shared_random(char text[static SHARED_RANDOM_CHARS + 1])
 {
 	uint64_t number;
 	if (getrandom(&number, sizeof(number), GRND_NONBLOCK) != sizeof(number)) { /* early at boot: the name need only be new */
@@ -42,32 +42,32 @@ void store_random(char text[static STORE_RANDOM_CHARS + 1])
 		clock_gettime(CLOCK_REALTIME, &now);
 		number = (uint64_t)now.tv_nsec << 32 ^ (uint64_t)now.tv_sec << 16 ^ (uint64_t)getpid();
 	}
-	snprintf(text, STORE_RANDOM_CHARS + 1, "%016" PRIx64, number);
+	snprintf(text, SHARED_RANDOM_CHARS + 1, "%016" PRIx64, number);
 }
 
-bool store_is(int directory_fd, const char *name, int fd)
+bool shared_is(int directory_fd, const char *name, int fd)
 {
 	struct stat named, open;
 	return fstatat(directory_fd, name, &named, AT_SYMLINK_NOFOLLOW) == 0 && fstat(fd, &open) == 0 && named.st_dev == open.st_dev &&
 	       named.st_ino == open.st_ino;
 }
 
-void store_remove(int directory_fd, const char *name, int fd)
+void shared_remove(int directory_fd, const char *name, int fd)
 {
-	if (store_is(directory_fd, name, fd))
+	if (shared_is(directory_fd, name, fd))
 		unlinkat(directory_fd, name, 0);
 }
 
-bool store_is_trusted(const struct stat *st)
+bool shared_is_trusted(const struct stat *st)
 {
 	return (st->st_uid == geteuid() || st->st_uid == 0) && (st->st_mode & (S_IWGRP | S_IWOTH)) == 0;
 }
 
-enum store_lock store_lock(int fd, int operation)
+enum shared_lock shared_lock(int fd, int operation)
 {
 	if (flock(fd, operation | LOCK_NB) == 0)
-		return STORE_LOCK_TAKEN;
-	return errno == EWOULDBLOCK ? STORE_LOCK_BUSY : STORE_LOCK_NONE;
+		return SHARED_LOCK_TAKEN;
+	return errno == EWOULDBLOCK ? SHARED_LOCK_BUSY : SHARED_LOCK_NONE;
 }
 
 static int write_all(int fd, const void *data, size_t bytes, off_t offset)
@@ -119,20 +119,20 @@ static int copy_all(int from, int to)
 	return copy_plain(from, to, in);
 }
 
-int store_write(int directory_fd, const char *name, const void *data, size_t bytes, int source_fd)
+int shared_write(int directory_fd, const char *name, const void *data, size_t bytes, int source_fd)
 {
-	char temporary[STORE_TEMPORARY_MAX] = STORE_TEMPORARY;
-	store_random(temporary + sizeof(STORE_TEMPORARY) - 1);
-	autoclose int fd = store_create(directory_fd, temporary, 0644);
+	char temporary[SHARED_TEMPORARY_MAX] = SHARED_TEMPORARY;
+	shared_random(temporary + sizeof(SHARED_TEMPORARY) - 1);
+	autoclose int fd = shared_create(directory_fd, temporary, 0644);
 	if (fd < 0)
 		return fd;
-	store_lock(fd, LOCK_EX); /* tells prune that it is not left over */
+	shared_lock(fd, LOCK_EX); /* tells prune that it is not left over */
 	int r = data != NULL ? write_all(fd, data, bytes, 0) : copy_all(source_fd, fd);
 	if (r == 0 && fsync(fd) < 0)
 		r = -errno;
-	if (r == 0 && (!store_is(directory_fd, temporary, fd) || renameat(directory_fd, temporary, directory_fd, name) < 0))
+	if (r == 0 && (!shared_is(directory_fd, temporary, fd) || renameat(directory_fd, temporary, directory_fd, name) < 0))
 		r = -EIO;
 	if (r < 0)
-		store_remove(directory_fd, temporary, fd);
+		shared_remove(directory_fd, temporary, fd);
 	return r;
 }

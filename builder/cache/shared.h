@@ -5,42 +5,42 @@
  *
  * Nothing here fills a struct err: most failures only mean that something is not in the cache.
  */
-#ifndef SIMG_BUILDER_CACHE_STORE_H
-#define SIMG_BUILDER_CACHE_STORE_H
+#ifndef SIMG_BUILDER_CACHE_SHARED_H
+#define SIMG_BUILDER_CACHE_SHARED_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/stat.h>
 
 /* Temporary files begin so. The random part is 16 characters. */
-#define STORE_TEMPORARY ".tmp-"
-enum { STORE_RANDOM_CHARS = 16, STORE_TEMPORARY_MAX = sizeof(STORE_TEMPORARY) + STORE_RANDOM_CHARS };
+#define SHARED_TEMPORARY ".tmp-"
+enum { SHARED_RANDOM_CHARS = 16, SHARED_TEMPORARY_MAX = sizeof(SHARED_TEMPORARY) + SHARED_RANDOM_CHARS };
 
 /* Opens an existing regular file: neither follows a symlink nor waits for a FIFO. Returns the descriptor, or a negative errno
  * (-EINVAL: it is something else). */
-int store_open(int directory_fd, const char *name, int flags, struct stat *ret_st);
+int shared_open(int directory_fd, const char *name, int flags, struct stat *ret_st);
 
 /* Makes a file that did not exist, for reading and writing. mode is subject to the umask. */
-int store_create(int directory_fd, const char *name, mode_t mode);
+int shared_create(int directory_fd, const char *name, mode_t mode);
 
 /* 16 random hex digits and a terminating zero. */
-void store_random(char text[static STORE_RANDOM_CHARS + 1]);
+void shared_random(char text[static SHARED_RANDOM_CHARS + 1]);
 
 /* Whether name still leads to the open file, which is how a lock on it is known to be worth something. */
-bool store_is(int directory_fd, const char *name, int fd);
+bool shared_is(int directory_fd, const char *name, int fd);
 
 /* Removes name if it still leads to the open file. */
-void store_remove(int directory_fd, const char *name, int fd);
+void shared_remove(int directory_fd, const char *name, int fd);
 
 /* Whether nobody but the caller or root can have written the file or directory. */
-bool store_is_trusted(const struct stat *st);
+bool shared_is_trusted(const struct stat *st);
 
 /* Tries to lock an open file (LOCK_SH or LOCK_EX), and never waits. Works over NFS; LOCK_EX then takes a descriptor for writing. */
-enum store_lock { STORE_LOCK_TAKEN, STORE_LOCK_BUSY, STORE_LOCK_NONE /* the file system has none */ };
-enum store_lock store_lock(int fd, int operation);
+enum shared_lock { SHARED_LOCK_TAKEN, SHARED_LOCK_BUSY, SHARED_LOCK_NONE /* the file system has none */ };
+enum shared_lock shared_lock(int fd, int operation);
 
 /* Puts a file of this content under its name, atomically, replacing what was there: data, or with data NULL all of the file
  * source_fd, by reflink where possible. 0 or a negative errno, and then nothing is left of it. */
-int store_write(int directory_fd, const char *name, const void *data, size_t bytes, int source_fd);
+int shared_write(int directory_fd, const char *name, const void *data, size_t bytes, int source_fd);
 
 #endif
