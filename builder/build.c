@@ -244,9 +244,11 @@ static void build_end(struct build *build)
 	build->tree = NULL;
 }
 
-/* Names of files stay out: equal sources give equal images. */
+/* Names of files stay out: equal sources give equal images. A sandbox of other files is those files, as they are. */
 static int metadata_add(struct build *build, struct err *err)
 {
+	if (build->options->sandbox && build->container == NULL)
+		return 0;
 	struct image_record record = {
 		.container = build->container,
 		.source_kind = build->container == NULL ? build->place.source->name : NULL,

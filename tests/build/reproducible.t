@@ -59,7 +59,7 @@ done
 )
 
 (
-	t "the image's own time is that of its newest file, or SOURCE_DATE_EPOCH"
+	t "the image's own time is that of its newest file, or --timestamp or SOURCE_DATE_EPOCH, and nothing is younger"
 	run simg build newest.simg "$tree"
 	expect_status 0
 	unsquashfs -s newest.simg | grep -q 'Thu Mar  4 05:06:07 2021' || fail "$(unsquashfs -s newest.simg | sed -n 2p)"
@@ -67,7 +67,14 @@ done
 	expect_status 0
 	unsquashfs -s epoch.simg | grep -q 'Sun Sep  9 01:46:40 2001' || fail "$(unsquashfs -s epoch.simg | sed -n 2p)"
 	unsquashfs -lln epoch.simg | grep -q '2001-09-09 01:46 squashfs-root/proc$' || fail "a mount point has another time"
-	unsquashfs -lln epoch.simg | grep -q '2021-03-04 05:06 squashfs-root/zeros$' || fail "a file's time was changed"
+	unsquashfs -lln epoch.simg | grep -q '2001-09-09 01:46 squashfs-root/zeros$' || fail "a file is younger than the image"
+	run simg build stamp.simg "$tree" --timestamp 1000000000
+	expect_status 0
+	cmp epoch.simg stamp.simg
+	run env SOURCE_DATE_EPOCH=5 simg build both.simg "$tree" --timestamp 1000000000
+	cmp epoch.simg both.simg
+	run simg build later.simg "$tree" --timestamp 2000000000
+	unsquashfs -lln later.simg | grep -q '2021-03-04 05:06 squashfs-root/zeros$' || fail "an older file's time was changed"
 )
 
 (
