@@ -23,8 +23,8 @@ enum {
 const char BUILD_HELP[] =
 	"usage: simg build [OPTIONS] IMAGE SOURCE\n"
 	"\n"
-	"Makes the SquashFS image IMAGE of SOURCE, without root. SOURCE is a directory, an\n"
-	"image, a tarball (- for standard input), docker://[HOST/]NAME[:TAG][@DIGEST],\n"
+	"Makes the SquashFS image IMAGE of SOURCE, without root. SOURCE is a directory,\n"
+	"an image, a tarball (-: standard input), docker://[HOST/]NAME[:TAG][@DIGEST],\n"
 	"oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:TAG].\n"
 	"\n"
 	"  -f, --force            replace IMAGE if it exists\n"
