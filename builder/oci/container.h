@@ -27,7 +27,8 @@ struct container_options {
 
 struct container {
 	const struct container_kind *kind;
-	char *source;             /* canonical: "docker://docker.io/library/debian:12", "oci-archive:app.tar"; never a credential in it */
+	char *source;             /* canonical: "docker://docker.io/library/debian:12"; never a credential in it. Of a file's name and place
+				   * nothing: the same content is to give the same image; "oci-archive:TAG" */
 	struct digest digest;     /* of the manifest. Docker's own archives have none: then that of the configuration */
 	struct manifest manifest; /* in an archive of Docker, compressed layers have no digest, only their diff_ids */
 	struct image_config config;

@@ -258,7 +258,7 @@ static int archive_open(const char *rest, const struct container_options *option
 		r = store_tar_open(path, options, &store, err);
 	if (r < 0)
 		return r;
-	struct container_store *stored = container_store_new(&container_docker_archive, rest, store);
+	struct container_store *stored = container_store_new(&container_docker_archive, tag, store);
 	if (stored == NULL)
 		return err_sys(err, ENOMEM, "cannot open '%s'", options->name);
 	r = archive_fill(stored, tag, options, err);

@@ -42,10 +42,10 @@ bool container_store_tag_equal(const char *a, const char *b)
 	       strcmp(reference_format(&left, left_text), reference_format(&right, right_text)) == 0;
 }
 
-struct container_store *container_store_new(const struct container_kind *kind, const char *rest, struct store *store)
+struct container_store *container_store_new(const struct container_kind *kind, const char *tag, struct store *store)
 {
 	struct container_store *stored = calloc(1, sizeof(*stored));
-	if (stored == NULL || asprintf(&stored->container.source, "%s:%s", kind->scheme, rest) < 0) {
+	if (stored == NULL || asprintf(&stored->container.source, "%s:%s", kind->scheme, tag != NULL ? tag : "") < 0) {
 		free(stored);
 		store_close(store);
 		return NULL;

@@ -23,9 +23,9 @@ int container_store_split(const char *text, char **ret_path, const char **ret_ta
 /* Whether two names mean one image: "debian" and "docker.io/library/debian:latest". */
 bool container_store_tag_equal(const char *a, const char *b);
 
-/* Makes an empty container, which the caller ends with container_close(), also when something fails afterwards. Takes the store. NULL
+/* Makes an empty container (tag: NULL if none was given), which the caller ends with container_close(), also when something fails afterwards. Takes the store. NULL
  * without memory. */
-struct container_store *container_store_new(const struct container_kind *kind, const char *rest, struct store *store);
+struct container_store *container_store_new(const struct container_kind *kind, const char *tag, struct store *store);
 
 /* Checks that each layer is there, and that its size is the one that its descriptor names, unless that is 0. */
 int container_store_check(struct container_store *stored, struct err *err);
