@@ -61,7 +61,7 @@ static int input_end(struct input *input, struct digest *digest, const char *nam
 {
 	struct err drain_err = ERR_INIT;
 	int r = result == 0 || result == -EBADMSG ? input_drain(input, &drain_err) : 0;
-	if (r < 0 && result == 0)
+	if (r == -EUCLEAN || (r < 0 && result == 0)) /* damage explains what could not be read */
 		*err = drain_err;
 	if (r == 0 && input->hash != NULL) {
 		struct digest seen;

@@ -74,15 +74,18 @@ static void layer_drop(struct layers *layers, size_t i)
 	pthread_mutex_unlock(&layers->mutex);
 }
 
-/* A stored blob may be damaged: then it is fetched again, once. */
+/* A stored blob may be damaged, and so may a download: then it is fetched again, once. */
 static int layer_get(struct layers *layers, size_t i, struct err *err)
 {
 	int r = layer_bring(layers, i, err);
-	if (r != -EUCLEAN || !layers->container->kind->layer_discard(layers->container, i))
-		return r;
-	layer_drop(layers, i);
-	*err = (struct err)ERR_INIT;
-	return layer_bring(layers, i, err);
+	if (r == -EUCLEAN && layers->container->kind->layer_discard(layers->container, i)) {
+		layer_drop(layers, i);
+		*err = (struct err)ERR_INIT;
+		r = layer_bring(layers, i, err);
+	}
+	if (r == -EUCLEAN) /* for good: a new beginning of the whole build would not help either */
+		r = err->code = -EBADMSG;
+	return r;
 }
 
 static bool layer_take(struct layers *layers, size_t *ret_layer)

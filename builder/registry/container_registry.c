@@ -241,7 +241,8 @@ static bool job_arrived(void *context, uint64_t bytes)
 	return !closing && !blob_is_abandoned(job->blob);
 }
 
-/* A beginning is kept for the next attempt, unless its bytes are wrong. */
+/* A beginning is kept for the next attempt, unless its bytes are wrong. Whose fault that is, cannot be told: that of a beginning that an
+ * earlier build left, of a mirror, of the way. So it is worth one more attempt, from the start. */
 static int job_fetch(struct download_job *job, struct err *err)
 {
 	const struct descriptor *layer = &job->owner->container.manifest.layers[job->layer];
@@ -251,6 +252,8 @@ static int job_fetch(struct download_job *job, struct err *err)
 	if (r >= 0)
 		return cache_fetch_commit(job->fetch, err);
 	cache_fetch_abandon(job->fetch, r != -EBADMSG);
+	if (r == -EBADMSG)
+		r = err->code = -EUCLEAN;
 	return r;
 }
 

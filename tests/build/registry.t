@@ -390,6 +390,7 @@ for part in layer config; do
 			registry "$part $damage"
 			refuses
 			expect_stderr_has "$at"
+			expect_equal "$(jq -r .path "$requests" | grep blobs | sort | uniq -c | awk '$1 > 2')" ""
 			find cache -path '*/blobs/*' -type f | while read -r file; do
 				expect_equal "$(sha256sum <"$file" | cut -d' ' -f1)" "${file##*/}"
 			done
