@@ -4,6 +4,7 @@
  */
 #include "builder/registry/refusal.h"
 
+#include "builder/registry/challenge.h"
 #include "lib/err.h"
 #include "lib/log.h"
 
@@ -40,9 +41,33 @@ char *refusal_text(const struct http_response *response, char text[static REFUSA
 	return text;
 }
 
+/* Whether the registry asks for nothing but what we cannot do, and what that is. */
+static bool asks_otherwise(const struct http_response *response, char text[static REFUSAL_TEXT_MAX])
+{
+	autochallenges struct challenges known = { .count = 0 };
+	for (size_t i = 0; i < response->challenges.count; i++)
+		if (challenges_add(&known, response->challenges.items[i]) < 0)
+			return false;
+	if (response->challenges.count == 0 || challenges_best(&known) != NULL)
+		return false;
+	snprintf(text, REFUSAL_TEXT_MAX, "%.100s", response->challenges.items[0]);
+	log_sanitize(text);
+	return true;
+}
+
+static int refuse_challenge(const struct http_response *response, const char *challenge, struct err *err)
+{
+	err_set(err, EACCES, "'%s' wants a login of a kind that simg does not know (%d, WWW-Authenticate: %s)",
+		origin_host(response->origin), response->status, challenge);
+	return err_hint(err, "simg logs in by name and password, or by a token that it gets for them");
+}
+
 static int refuse_login(const struct refusal *refusal, const struct http_response *response, const char *words, struct err *err)
 {
 	const char *host = origin_host(response->origin);
+	char challenge[REFUSAL_TEXT_MAX];
+	if (asks_otherwise(response, challenge))
+		return refuse_challenge(response, challenge, err);
 	if (refusal->login_origin != NULL) {
 		err_set(err, EACCES, "'%s' denies the %s to the login from '%s' (%d%s)", host, refusal->what, refusal->login_origin,
 			response->status, words);
