@@ -322,6 +322,16 @@ static CURLcode on_tls(CURL *curl, void *tls, void *context)
 	return CURLE_OK;
 }
 
+/* What a site sets for Go's programs and OpenSSL's, skopeo and podman among them; libcurl leaves it to its own command. */
+static void set_authorities(CURL *curl)
+{
+	const char *file = getenv("SSL_CERT_FILE"), *dir = getenv("SSL_CERT_DIR");
+	if (file != NULL && *file != '\0')
+		curl_easy_setopt(curl, CURLOPT_CAINFO, file);
+	if (dir != NULL && *dir != '\0')
+		curl_easy_setopt(curl, CURLOPT_CAPATH, dir);
+}
+
 static void set_tls(struct exchange *exchange)
 {
 	CURL *curl = exchange->curl;
@@ -329,6 +339,7 @@ static void set_tls(struct exchange *exchange)
 	curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, tls->insecure ? 0L : 1L);
 	curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, tls->insecure ? 0L : 2L);
+	set_authorities(curl);
 	if (tls->ca_files != NULL && tls->ca_files->count > 0 && !tls->insecure) {
 		curl_easy_setopt(curl, CURLOPT_SSL_CTX_FUNCTION, on_tls);
 		curl_easy_setopt(curl, CURLOPT_SSL_CTX_DATA, exchange);
@@ -458,7 +469,8 @@ static int fail_tls(struct exchange *exchange, CURLcode code)
 	exchange->response->failure = HTTP_TLS;
 	if (code == CURLE_PEER_FAILED_VERIFICATION) {
 		err_set(exchange->err, EPROTO, "the certificate of '%s' is not trusted: %s", host, exchange->error_text);
-		return err_hint(exchange->err, "put the certificate of its authority into /etc/containers/certs.d/%s/ca.crt", host);
+		return err_hint(exchange->err, "put the certificate of its authority into /etc/containers/certs.d/%s/ca.crt, or there below ~/.config",
+				host);
 	}
 	if (code == CURLE_SSL_CERTPROBLEM)
 		return err_set(exchange->err, EPROTO, "cannot use the client certificate '%s' for '%s': %s",
