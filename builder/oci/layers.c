@@ -192,8 +192,9 @@ static int scan_and_merge(struct layers *layers, struct err *err)
 	int r = threads_start(layers, err);
 	for (size_t i = 0; i < layers->count && r == 0; i++) {
 		r = layer_wait(layers, i, err);
-		if (r == 0)
-			r = merge_layer(layers->load, &layers->list[i].index, (uint32_t)i, layers->list[i].name, err);
+		if (r < 0) /* perhaps of another layer: the thread of this one may still be at its index */
+			break;
+		r = merge_layer(layers->load, &layers->list[i].index, (uint32_t)i, layers->list[i].name, err);
 		index_free(&layers->list[i].index);
 	}
 	if (r < 0) {
