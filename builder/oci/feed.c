@@ -95,11 +95,10 @@ static size_t padded(size_t bytes)
 	return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-/* How many bytes can follow a record in this chunk. */
-static size_t chunk_room(const struct chunk *chunk)
+/* Whether there is room for a record with so many bytes behind it. A record without any needs room, too. */
+static bool chunk_fits(const struct chunk *chunk, size_t bytes)
 {
-	size_t used = chunk->bytes + sizeof(struct record) + ALIGNMENT;
-	return used < CHUNK_BYTES ? CHUNK_BYTES - used : 0;
+	return chunk->bytes + sizeof(struct record) + padded(bytes) <= CHUNK_BYTES;
 }
 
 static void record_put(struct chunk *chunk, const struct record *record, const void *data)
@@ -117,7 +116,7 @@ static int cancelled(struct err *err)
 
 static int record_add(struct lane *lane, const struct record *record, const void *data, struct err *err)
 {
-	if (chunk_room(chunk_filling(lane)) < record->bytes && chunk_hand_on(lane) < 0)
+	if (!chunk_fits(chunk_filling(lane), record->bytes) && chunk_hand_on(lane) < 0)
 		return cancelled(err);
 	record_put(chunk_filling(lane), record, data);
 	return 0;
@@ -139,11 +138,13 @@ static int lane_piece(void *context, const struct piece *piece, struct err *err)
 	struct lane *lane = context;
 	enum { LITTLE = 4096 };
 	for (size_t done = 0; done < piece->bytes;) {
-		if (chunk_room(chunk_filling(lane)) < LITTLE && chunk_hand_on(lane) < 0)
+		if (!chunk_fits(chunk_filling(lane), LITTLE) && chunk_hand_on(lane) < 0)
 			return cancelled(err);
-		size_t room = chunk_room(chunk_filling(lane)), bytes = piece->bytes - done < room ? piece->bytes - done : room;
+		struct chunk *chunk = chunk_filling(lane);
+		size_t room = CHUNK_BYTES - chunk->bytes - sizeof(struct record); /* a multiple of ALIGNMENT, as all of these are */
+		size_t bytes = piece->bytes - done < room ? piece->bytes - done : room;
 		struct record record = { .kind = RECORD_PIECE, .bytes = (uint32_t)bytes, .size = piece->offset + done };
-		record_put(chunk_filling(lane), &record, (const char *)piece->data + done);
+		record_put(chunk, &record, (const char *)piece->data + done);
 		done += bytes;
 	}
 	return 0;
