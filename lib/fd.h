@@ -19,7 +19,7 @@ int fd_reopen(int fd, int flags);
  * which takes a Btrfs subvolume for a mount. May be called in a signal handler. */
 bool fd_is_mount_point(int fd, int parent_fd);
 
-/* Raises the soft limit of open descriptors to the hard one: walking a deep tree takes one per level. */
+/* Raises the soft limit of open descriptors to the hard one: a deep tree takes one for each level, a container one for each layer. */
 void fd_limit_raise(void);
 
 #endif

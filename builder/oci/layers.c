@@ -14,6 +14,7 @@
 #include "builder/tree.h"
 #include "lib/cleanup.h"
 #include "lib/err.h"
+#include "lib/fd.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -346,6 +347,7 @@ static void layers_free(struct layers *layers)
 int layers_load(struct load *load, struct container *container, const struct layers_options *options, struct err *err)
 {
 	struct layers layers = { .load = load, .container = container, .options = options };
+	fd_limit_raise();
 	int r = layers_init(&layers, err);
 	if (r == 0)
 		r = scan_and_merge(&layers, err);
