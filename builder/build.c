@@ -132,19 +132,27 @@ static int container_load(struct build *build, struct err *err)
 	return layers_load(&build->load, build->container, &options, err);
 }
 
-/* Everything that the image's bytes depend on. */
-static void image_key(const struct build *build, char key[DIGEST_TEXT_MAX])
+/* Everything that the image's bytes depend on, and whether it may be built at all. Returns false without memory. */
+static bool image_key(const struct build *build, char key[DIGEST_TEXT_MAX])
 {
 	const struct build_options *options = build->options;
+	const struct writer_options *writer = &options->writer;
+	const struct container *container = build->container;
 	struct digest digest;
-	const char *version = writer_library_version(&options->writer);
-	char text[4096], hot[DIGEST_TEXT_MAX];
+	const char *version = writer_library_version(writer);
+	autofree char *text = NULL;
+	char hot[DIGEST_TEXT_MAX];
 	hot_set_key(&build->hot, hot);
-	int n = snprintf(text, sizeof(text), "%s\n%s\n%s\n%s\n%s\n%s\n%s %d %u\n%" PRIu64 "\n%d\n", PACKAGE_VERSION, hot, build->container->source,
-			 build->container->digest.text, build->container->config.architecture, version != NULL ? version : "", options->writer.compressor, options->writer.level, options->writer.block_bytes, options->time,
-			 options->mount_points);
-	digest_of(text, n < (int)sizeof(text) ? (size_t)n : sizeof(text), &digest);
+	int bytes = asprintf(&text, "%s\n%s\n%s\n%s\n%s\n%s %d %u\n%" PRIu64 "\n%d\n%" PRIu64 "\n", PACKAGE_VERSION, hot, container->source,
+			     container->digest.text, version != NULL ? version : "", writer->compressor, writer->level,
+			     writer->block_bytes, options->time, options->mount_points, options->max_bytes);
+	if (bytes < 0) {
+		text = NULL;
+		return false;
+	}
+	digest_of(text, (size_t)bytes, &digest);
 	snprintf(key, DIGEST_TEXT_MAX, "%s.simg", digest_hex(&digest));
+	return true;
 }
 
 /* What is written has to pass the check that every launch makes. */
@@ -160,9 +168,8 @@ static int image_copy(struct build *build, struct err *err)
 {
 	char key[DIGEST_TEXT_MAX];
 	autoclose int fd = -1;
-	if (build->container == NULL || build->output == NULL)
+	if (build->container == NULL || build->output == NULL || !image_key(build, key))
 		return 0;
-	image_key(build, key);
 	if (cache_file_find(build->cache, CACHE_IMAGES, key, &fd) != 1)
 		return 0;
 	struct err ignored = ERR_INIT;
@@ -178,10 +185,8 @@ static int image_copy(struct build *build, struct err *err)
 static void image_keep(struct build *build)
 {
 	char key[DIGEST_TEXT_MAX];
-	if (build->container == NULL)
-		return;
-	image_key(build, key);
-	cache_file_copy(build->cache, CACHE_IMAGES, key, output_fd(build->output));
+	if (build->container != NULL && image_key(build, key))
+		cache_file_copy(build->cache, CACHE_IMAGES, key, output_fd(build->output));
 }
 
 /* --- the build --- */

@@ -16,3 +16,14 @@ layout() { python3 "$top/tests/layout.py" image layout "$1" >/dev/null; }
 	expect_status 0
 	expect_equal "$(unsquashfs -l app.simg | grep -c '/f[0-9]*$')" 200
 )
+
+(
+	t "--max-size holds for an image that was built before, too"
+	printf 'layer\nrandom x 100000\n' | layout image
+	run simg build -q app.simg oci:layout:image
+	expect_status 0
+	run simg build -q --max-size 10K smaller.simg oci:layout:image
+	expect_status 1
+	expect_stderr_has "hold more than 10"
+	[ ! -e smaller.simg ] || fail "there is an image"
+)
