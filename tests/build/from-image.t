@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Images as sources: the same tree again, whoever wrote the image, and for our own the same bytes; images that are damaged or
+# Images as sources: the same tree again, and the same bytes, whoever wrote the image; images that are damaged or
 # made to do harm.
 . "$(dirname "$0")/../lib.sh"
 need_root
@@ -13,9 +13,14 @@ need unsquashfs
 . "$(dirname "$0")/sif.sh"
 
 odd_tree
+settle "$tree" image
+directory=$file_dir/directory.simg
 app=$file_dir/app.simg
-simg build --no-mount-points "$app" "$tree"
+simg build --no-mount-points "$directory" "$tree"
+simg build --no-mount-points "$app.1" "$directory"
+simg build --no-mount-points "$app" "$app.1" # without the data of the record that says "directory"
 
+# Builds the image again, from another image of the tree.
 again() {
 	user_runs simg build --no-mount-points again.simg "$1"
 	expect_status 0
@@ -24,8 +29,16 @@ again() {
 }
 
 (
-	t "an ordinary user builds the same bytes again from an image that was built from a directory"
+	t "an ordinary user builds the same bytes again from an image"
 	again "$app"
+)
+
+(
+	t "the image of an image that was built from a directory differs in one word of its record"
+	unsquashfs -q -n -d one "$directory" >/dev/null
+	unsquashfs -q -n -d two "$app" >/dev/null
+	expect_equal "$(diff -r --no-dereference one two | grep '^[<>]' | tr -d ' \n')" '<"kind":"directory">"kind":"image"'
+	diff <(manifest one) <(manifest two)
 )
 
 (
@@ -39,26 +52,32 @@ again() {
 	t "mount points are added where they are missing, once"
 	simg build one.simg "$app"
 	simg build two.simg one.simg
-	cmp one.simg two.simg
+	simg build three.simg two.simg
+	cmp two.simg three.simg
+	for image in one two; do unsquashfs -q -n -d $image $image.simg >/dev/null; done
+	diff <(manifest one) <(manifest two)
 	run simg inspect --json one.simg
-	expect_stdout_has '"directories": 75,'
+	expect_stdout_has '"directories": 76,'
 )
 
 (
-	t "the second image from a tarball's image is the first one again"
+	t "images made of a tarball's image, one of the other, are the same in the end"
 	# In an order that is not that of the names.
 	(cd "$tree" && find . | sort -r) >list
 	tar -C "$tree" --xattrs --xattrs-include='*' --sparse --format=pax --no-recursion --verbatim-files-from -T list -cf odd.tar 2>/dev/null || :
 	simg build --no-mount-points one.simg odd.tar
 	simg build --no-mount-points two.simg one.simg
-	simg build --no-mount-points three.simg two.simg
-	cmp two.simg three.simg
+	simg build --no-mount-points three.simg two.simg # two still has the data of the record that says "tarball"
+	simg build --no-mount-points four.simg three.simg
+	cmp three.simg four.simg
+	unsquashfs -q -n -d out four.simg >/dev/null
+	diff <(manifest "$tree") <(manifest out)
 )
 
 for options in '-comp gzip' '-comp xz -b 64K' '-comp lz4 -b 4K' '-comp zstd -no-fragments' '-noI -noD -noF -noX' \
 	'-always-use-fragments -no-exports' '-no-duplicates -b 1M'; do
 	(
-		t "an image by mksquashfs $options gives the bytes of the directory's image"
+		t "an image by mksquashfs $options gives the same bytes"
 		need mksquashfs
 		mksquashfs "$tree" other.sqfs $options -quiet -no-progress >/dev/null || skip "mksquashfs cannot do that here"
 		chmod a+r other.sqfs
@@ -182,7 +201,9 @@ done
 	expect_stderr_has "hint: if you trust it"
 	run simg build --no-mount-points --max-size 2G new.simg bomb.simg
 	expect_status 0
-	cmp bomb.simg new.simg
+	unsquashfs -lln bomb.simg | grep -v '/\.simg' >one
+	unsquashfs -lln new.simg | grep -v '/\.simg' >two
+	diff one two
 )
 
 # Each trial changes up to four bytes. Metadata is stored plain, so that they hit fields and not only a compressor's checksums.

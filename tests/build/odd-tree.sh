@@ -7,6 +7,7 @@
 #	make_odd_tree DIR
 #	manifest DIR                 one line for each path, then the files' sums, then attributes
 #	odd_tree                     makes $tree, or skips the file
+#	settle DIR KIND              lets images of DIR, "directory", or made of images of it, "image", be compared byte for byte
 need setfattr getfattr setcap mkfifo mknod sha256sum
 
 # One line for each path: all that the image keeps, times in seconds. Hard links are known by their inode's first name.
@@ -64,6 +65,19 @@ make_odd_tree() (
 	touch -d '2001-01-01 01:01:01' . etc
 	chmod 1751 .
 )
+
+# An image keeps the build record of what it was made of as the next /.simg/base-N.json. With all 16 of these taken, the new record
+# takes the old one's place; and with the record there already that a build will write, building adds nothing to the tree.
+settle() {
+	mkdir "$1/.simg"
+	for i in $(seq 0 15); do echo '{}' >"$1/.simg/base-$i.json"; done
+	simg build --no-mount-points "$file_dir/directory" "$1"
+	simg build --no-mount-points "$file_dir/image" "$file_dir/directory"
+	unsquashfs -cat "$file_dir/$2" .simg/build.json >"$1/.simg/build.json"
+	rm "$file_dir/directory" "$file_dir/image"
+	find "$1/.simg" -print0 | xargs -0 touch -d '2020-02-20 20:20:20'
+	touch -d '2001-01-01 01:01:01' "$1"
+}
 
 # Where extended attributes work: /dev/shm of older kernels lacks user.*, overlays lack trusted.*.
 odd_tree() {

@@ -221,11 +221,27 @@ refuse_source() (
 	expect_stderr "$(printf '%s\n' "simg: error: $3" "simg: hint: $4")"
 )
 
-supported="this version takes a directory, an image, or a tarball (plain, gzip, zstd, xz or bzip2; - for standard input)"
+supported="a source is a directory, an image, a tarball (plain, gzip, zstd, xz or bzip2; - for standard input), or docker://NAME, oci:DIR, \
+oci-archive:FILE, docker-archive:FILE"
 make_source() { :; }
 refuse_source "a source that is not there" nowhere "cannot open the source 'nowhere': No such file or directory" "$supported"
-refuse_source "a docker reference" docker://debian:12 "sources of the form 'docker:…' are not supported: 'docker://debian:12'" "$supported"
-refuse_source "an OCI layout by reference" oci:some/dir "sources of the form 'oci:…' are not supported: 'oci:some/dir'" "$supported"
+refuse_source "an image in Docker's daemon" docker-daemon:debian:12 "sources of the form 'docker-daemon:…' are not supported: 'docker-daemon:debian:12'" \
+	"$supported"
+refuse_source "a library of images" library://debian:12 "sources of the form 'library:…' are not supported: 'library://debian:12'" "$supported"
+
+# refuse_container SENTENCE SOURCE MESSAGE
+refuse_container() (
+	t "$1"
+	refused "$2"
+	expect_stderr "simg: error: $3"
+)
+
+export SIMG_CACHE_DIR=$file_dir/cache
+refuse_container "a registry that does not answer" docker://127.0.0.1:1/app "cannot pull '127.0.0.1:1/app:latest': cannot reach '127.0.0.1:1': Connection refused"
+refuse_container "an OCI layout that is not there" oci:some/dir "cannot open the directory 'some/dir': No such file or directory"
+refuse_container "an OCI archive that is not there" oci-archive:some/file "cannot open 'some/file': No such file or directory"
+refuse_container "an archive of Docker that is not there" docker-archive:some/file "cannot open 'some/file': No such file or directory"
+
 make_source() { printf 'Bootstrap: docker\nFrom: debian\n' >app.def; }
 refuse_source "a recipe" app.def "'app.def' is a recipe; recipes are not supported" "$supported"
 make_source() { printf 'FROM debian\n' >Dockerfile; }
@@ -407,7 +423,7 @@ usage() (
 usage "no arguments" "simg build needs an image to write and a source"
 usage "one argument" "simg build needs an image to write and a source" app.simg
 usage "three arguments" "simg build takes one image and one source, and there is more: 'more'" app.simg dir more
-usage "an option that does not exist" "there is no option '--sandbox'" --sandbox app.simg dir
+usage "an option that does not exist" "there is no option '--frobnicate'" --frobnicate app.simg dir
 usage "an option without its value" "the option '--level' needs a value" app.simg dir --level
 usage "a compressor that does not exist" "there is no compressor 'brotli'" -c brotli app.simg dir
 usage "a level that the compressor does not have" "the compressor gzip has levels 1 to 9, not 10" -c gzip -l 10 app.simg dir

@@ -14,13 +14,19 @@ need tar unsquashfs
 odd_tree
 app=$file_dir/app.simg
 simg build --no-mount-points "$app" "$tree"
+settled=$file_dir/settled.simg # the same, and building it adds nothing
+cp -a "$tree" "$file_dir/settled"
+settle "$file_dir/settled" directory
+simg build --no-mount-points "$settled" "$file_dir/settled"
 manifest "$tree" >"$file_dir/expected"
 tar --xattrs --xattrs-include='*' --sparse --format=pax -C "$tree" -cf "$file_dir/odd.tar" .
 
 nothing_but() { expect_equal "$(find . -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | tr '\n' ' ')" "$*${*:+ }"; }
 
-# The tree of a sandbox, without its record.
-same_tree() { diff "$file_dir/expected" <(manifest "$1" | grep -v "\./\.simg"); }
+same_tree() { diff "$file_dir/expected" <(manifest "$1"); }
+
+# What two images hold, without their build records, which tell a tarball from a directory.
+same_listing() { diff <(unsquashfs -lln "$1" | grep -v '/\.simg') <(unsquashfs -lln "$2" | grep -v '/\.simg'); }
 
 for source in "$tree" "$app" "$file_dir/odd.tar"; do
 	(
@@ -31,7 +37,9 @@ for source in "$tree" "$app" "$file_dir/odd.tar"; do
 		same_tree dir
 		nothing_but dir
 		run cat dir/.simg/sandbox
-		expect_stdout "$(printf '%s\n' "simg-sandbox 1" made)"
+		made=made
+	[ "$source" != "$app" ] || made='' # the image has a directory /.simg itself
+	expect_stdout "$(printf '%s\n' "simg-sandbox 1" $made)"
 	)
 done
 
@@ -46,7 +54,7 @@ done
 	t "an ordinary user gets what users can have, and is told once for each kind what is left out"
 	user_runs simg build --no-mount-points -s dir "$app"
 	expect_status 0
-	expect_stderr "$(printf 'simg: note: %s\n' "82 files belong to you, not to their owners, the first: 'big-owner'" \
+	expect_stderr "$(printf 'simg: note: %s\n' "84 files belong to you, not to their owners, the first: '.simg/build.json'" \
 		"1 file lacks its set-user-ID or set-group-ID bit, for want of its owner: 'bin/setuid'" \
 		"1 file is more accessible to you than its mode says: 'empty-file'" \
 		"2 device nodes are empty files: only root makes device nodes, the first: 'block'" \
@@ -64,12 +72,12 @@ done
 
 (
 	t "the image that a user builds of the sandbox is the first one, byte for byte"
-	user_runs simg build --quiet --no-mount-points --sandbox dir "$app"
+	user_runs simg build --quiet --no-mount-points --sandbox dir "$settled"
 	expect_stderr ""
 	user_runs simg build --no-mount-points again.simg dir
 	expect_status 0
 	expect_stderr ""
-	cmp "$app" again.simg
+	cmp "$settled" again.simg
 )
 
 (
@@ -77,11 +85,11 @@ done
 	need_user
 	chgrp 12345 .
 	chmod 2777 .
-	user_runs simg build --quiet --no-mount-points --sandbox dir "$app"
+	user_runs simg build --quiet --no-mount-points --sandbox dir "$settled"
 	expect_equal "$(find dir -perm -2000 | wc -l)" 0
 	user_runs simg build --no-mount-points again.simg dir
 	expect_status 0
-	cmp "$app" again.simg
+	cmp "$settled" again.simg
 )
 
 (
@@ -99,7 +107,7 @@ done
 	expect_stdout_matches "^-rw------- $own .* squashfs-root/block$"
 	expect_stdout_matches "^-rw-r--r-- $own .* squashfs-root/new$"
 	expect_stdout_matches "^-rwsr-sr-x 17/18 .* squashfs-root/bin/setuid$"
-	expect_stdout_lacks big-owner .simg
+	expect_stdout_lacks big-owner .simg/sandbox
 	unsquashfs -q -n -d out again.simg bin >/dev/null
 	expect_equal "$(getcap out/bin/cap)" ""
 )
@@ -112,9 +120,14 @@ done
 	simg build --no-mount-points first.simg tree
 	chmod a+r first.simg
 	user_runs simg build --quiet --no-mount-points --sandbox dir first.simg
-	expect_equal "$(cd dir/.simg && echo *)" "config.json sandbox"
+	expect_equal "$(cd dir/.simg && echo *)" "build.json config.json sandbox"
 	user_runs simg build --no-mount-points again.simg dir
-	cmp first.simg again.simg
+	unsquashfs -q -n -d first first.simg >/dev/null
+	unsquashfs -q -n -d again again.simg >/dev/null
+	# The image of the sandbox keeps the record that the sandbox has of the first image.
+	expect_equal "$(cd again/.simg && echo *)" "base-0.json build.json config.json"
+	cmp first/.simg/build.json again/.simg/base-0.json
+	cmp first/.simg/config.json again/.simg/config.json
 )
 
 (
@@ -159,7 +172,7 @@ done
 	user_runs simg build --no-mount-points one.simg dir
 	expect_status 0
 	simg build --no-mount-points two.simg locked.tar
-	cmp one.simg two.simg
+	same_listing one.simg two.simg
 	as_user rm -r dir
 )
 
@@ -172,7 +185,7 @@ done
 	run simg build --no-mount-points --sandbox dir long.tar
 	expect_status 0
 	simg build --no-mount-points two.simg dir
-	cmp one.simg two.simg
+	same_listing one.simg two.simg
 	rm -r dir
 )
 
@@ -323,10 +336,10 @@ done
 
 (
 	t "options of images do not go with --sandbox"
-	for option in '-c gzip' '--level=3' '--block-size 64K' '--jobs 2'; do
+	for option in '-c gzip' '--level=3' '--block-size 64K' '--jobs 2' --no-hot '--hot list'; do
 		run simg build --sandbox $option dir "$app"
 		expect_status 2
-		expect_stderr_has "simg: error: --sandbox makes no image: it goes without --compressor, --level, --block-size and --jobs"
+		expect_stderr_has "simg: error: --sandbox makes no image: it goes without --compressor, --level, --block-size, --jobs, --hot and --no-hot"
 	done
 	for name in . .. /; do
 		run simg build --sandbox $name "$app"
