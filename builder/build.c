@@ -4,6 +4,7 @@
  */
 #include "builder/cache/cache.h"
 #include "builder/hot.h"
+#include "builder/image_cache.h"
 #include "builder/image_metadata.h"
 #include "builder/load.h"
 #include "builder/oci/container.h"
@@ -41,6 +42,7 @@ struct build {
 	struct progress progress;
 	struct source_place place;
 	struct cache *cache;         /* of a container */
+	struct image_slot slot;      /* its image in the cache; slot.cache is NULL if there is none */
 	struct container *container; /* NULL: the source is a file or a directory */
 	struct output *output;
 	struct target *target;
@@ -132,26 +134,31 @@ static int container_load(struct build *build, struct err *err)
 	return layers_load(&build->load, build->container, &options, err);
 }
 
-/* Everything that the image's bytes depend on, and whether it may be built at all. Returns false without memory. */
-static bool image_key(const struct build *build, char key[DIGEST_TEXT_MAX])
+/* Everything that the image's bytes depend on, and whether it may be built at all. An archive of Docker's has no digest of its own, so the layers'
+ * are in it, too. Returns false without memory. */
+static bool image_slot_fill(const struct build *build, struct image_slot *ret_slot)
 {
 	const struct build_options *options = build->options;
 	const struct writer_options *writer = &options->writer;
 	const struct container *container = build->container;
-	struct digest digest;
 	const char *version = writer_library_version(writer);
-	autofree char *text = NULL;
-	char hot[DIGEST_TEXT_MAX];
-	hot_set_key(&build->hot, hot);
-	int bytes = asprintf(&text, "%s\n%s\n%s\n%s\n%s\n%s %d %u\n%" PRIu64 "\n%d\n%" PRIu64 "\n", PACKAGE_VERSION, hot, container->source,
-			     container->digest.text, version != NULL ? version : "", writer->compressor, writer->level,
-			     writer->block_bytes, options->time, options->mount_points, options->max_bytes);
-	if (bytes < 0) {
-		text = NULL;
+	char hot[DIGEST_TEXT_MAX], text[512];
+	struct digest digest;
+	struct hash *hash = hash_new(NULL);
+	if (hash == NULL)
 		return false;
-	}
-	digest_of(text, (size_t)bytes, &digest);
-	snprintf(key, DIGEST_TEXT_MAX, "%s.simg", digest_hex(&digest));
+	hot_set_key(&build->hot, hot);
+	int bytes = snprintf(text, sizeof(text), "%s\n%s\n%s\n%s\n%s %d %u\n%" PRIu64 "\n%d\n%" PRIu64 "\n", PACKAGE_VERSION, hot,
+			     container->digest.text, version != NULL ? version : "", writer->compressor, writer->level, writer->block_bytes,
+			     options->time, options->mount_points, options->max_bytes);
+	hash_add(hash, text, (size_t)bytes);
+	hash_add(hash, container->source, strlen(container->source) + 1);
+	for (size_t i = 0; i < container->manifest.layer_count; i++)
+		hash_add(hash, container->manifest.layers[i].digest.text, sizeof(container->manifest.layers[i].digest.text));
+	hash_digest(hash, &digest);
+	hash_free(hash);
+	*ret_slot = (struct image_slot){ .cache = build->cache, .lock_fd = -1, .quiet = options->quiet };
+	snprintf(ret_slot->key, sizeof(ret_slot->key), "%s", digest_hex(&digest));
 	return true;
 }
 
@@ -163,30 +170,15 @@ static int image_verify(const struct output *output, struct err *err)
 	return r < 0 ? r : image_check(output_fd(output), output_path(output), &image, err);
 }
 
-/* The same image was built before: returns 1 if it was taken from the cache. */
+/* The same image was built before, or is being built by somebody else: returns 1 if it was taken from the cache. */
 static int image_copy(struct build *build, struct err *err)
 {
-	char key[DIGEST_TEXT_MAX];
-	autoclose int fd = -1;
-	if (build->container == NULL || build->output == NULL || !image_key(build, key))
+	if (build->container == NULL || build->output == NULL || !image_slot_fill(build, &build->slot))
 		return 0;
-	if (cache_file_find(build->cache, CACHE_IMAGES, key, &fd) != 1)
+	if (!image_cache_take(&build->slot, build->output))
 		return 0;
-	struct err ignored = ERR_INIT;
-	int r = output_copy(build->output, fd, err);
-	if (r < 0)
-		return r;
-	if (image_verify(build->output, &ignored) < 0) /* damaged in the cache: build it again */
-		return 0;
-	r = output_commit(build->output, err);
+	int r = output_commit(build->output, err);
 	return r < 0 ? r : 1;
-}
-
-static void image_keep(struct build *build)
-{
-	char key[DIGEST_TEXT_MAX];
-	if (build->container != NULL && image_key(build, key))
-		cache_file_copy(build->cache, CACHE_IMAGES, key, output_fd(build->output));
 }
 
 /* --- the build --- */
@@ -288,8 +280,8 @@ static int build_run(struct build *build, struct err *err)
 	r = image_verify(build->output, err);
 	if (r == 0)
 		r = output_commit(build->output, err);
-	if (r == 0)
-		image_keep(build);
+	if (r == 0 && build->slot.cache != NULL)
+		image_cache_keep(&build->slot, build->output);
 	return r;
 }
 
@@ -317,7 +309,7 @@ static int build_image(struct build *build, struct err *err)
 
 static int build(const struct build_options *options, struct err *err)
 {
-	struct build build = { .options = options, .place = { .fd = -1 } };
+	struct build build = { .options = options, .place = { .fd = -1 }, .slot = { .lock_fd = -1 } };
 	memory_limit();
 	progress_begin(&build.progress, options->quiet);
 	int r = hot_take(&build, err);
@@ -333,6 +325,7 @@ static int build(const struct build_options *options, struct err *err)
 	build_end(&build);
 	output_free(build.output);
 	hot_set_free(&build.hot);
+	image_cache_close(&build.slot);
 	container_close(build.container);
 	cache_close(build.cache);
 	if (build.place.fd >= 0)

@@ -344,5 +344,28 @@ void cache_file_store(struct cache *cache, enum cache_room room, const char *key
 
 void cache_file_copy(struct cache *cache, enum cache_room room, const char *key, int fd)
 {
-	file_write(cache, room, key, NULL, 0, fd);
+	bool usable = cache->rooms[room] >= 0 && cache_key_is_sound(key);
+	if (usable && shared_link(cache->rooms[room], key, fd) < 0)
+		file_write(cache, room, key, NULL, 0, fd);
+}
+
+/* Each user has locks of his own, since he has files of his own; a lock that a stranger has planted does not count. */
+int cache_file_lock(struct cache *cache, const char *key, void (*waiting)(void *context), void *context)
+{
+	char name[NAME_MAX + 1];
+	struct lock_wait wait;
+	struct stat st;
+	lock_wait_begin(&wait);
+	if (snprintf(name, sizeof(name), "user-%u-%s", (unsigned)geteuid(), key) >= (int)sizeof(name))
+		return -1;
+	for (;;) {
+		autoclose int fd = -1;
+		enum shared_lock lock = lock_take(cache, name, &fd);
+		if (lock == SHARED_LOCK_TAKEN)
+			return steal_fd(&fd);
+		if (lock == SHARED_LOCK_NONE || fstat(fd, &st) < 0 || st.st_uid != geteuid())
+			return -1;
+		if (lock_wait_sleep(&wait))
+			waiting(context);
+	}
 }

@@ -74,11 +74,15 @@ void cache_blob_store(struct cache *cache, const struct digest *digest, const vo
 void cache_blob_discard(struct cache *cache, const struct digest *digest);
 
 /* Files by a key that says all that went into them (KEY: [0-9a-z.-], at most 200 bytes, no dot in front). find returns 1 and
- * *ret_fd, or 0; store writes the file's content from memory or copies all of a descriptor's file (by reflink where possible),
- * and does nothing if that fails. */
+ * *ret_fd, or 0; store writes the file's content from memory; copy takes a descriptor's file, as a hard link where that is possible
+ * (so it costs no space, and whoever uses the file has to verify it), else by reflink or as a copy. Both do nothing if that fails. */
 enum cache_room { CACHE_DERIVED, CACHE_IMAGES };
 int cache_file_find(struct cache *cache, enum cache_room room, const char *key, int *ret_fd);
 void cache_file_store(struct cache *cache, enum cache_room room, const char *key, const void *data, size_t bytes);
 void cache_file_copy(struct cache *cache, enum cache_room room, const char *key, int fd);
+
+/* The right to make such a file: waits while another process of this user has it, and calls waiting once a second. Returns a
+ * descriptor, which holds the lock until it is closed, or -1 where that cannot be had: then goes ahead without. */
+int cache_file_lock(struct cache *cache, const char *key, void (*waiting)(void *context), void *context);
 
 #endif

@@ -136,3 +136,18 @@ int shared_write(int directory_fd, const char *name, const void *data, size_t by
 		shared_remove(directory_fd, temporary, fd);
 	return r;
 }
+
+int shared_link(int directory_fd, const char *name, int source_fd)
+{
+	char temporary[SHARED_TEMPORARY_MAX] = SHARED_TEMPORARY, source[64];
+	struct stat st;
+	if (fstat(source_fd, &st) < 0 || st.st_uid != geteuid() || (st.st_mode & 022) != 0)
+		return -EPERM;
+	shared_random(temporary + sizeof(SHARED_TEMPORARY) - 1);
+	snprintf(source, sizeof(source), "/proc/self/fd/%d", source_fd);
+	if (linkat(AT_FDCWD, source, directory_fd, temporary, AT_SYMLINK_FOLLOW) < 0)
+		return -errno;
+	int r = renameat(directory_fd, temporary, directory_fd, name) < 0 ? -errno : 0;
+	unlinkat(directory_fd, temporary, 0); /* still there if the rename failed, or if both were the same file already */
+	return r;
+}
