@@ -27,3 +27,19 @@ layout() { python3 "$top/tests/layout.py" image layout "$1" >/dev/null; }
 	expect_stderr_has "hold more than 10"
 	[ ! -e smaller.simg ] || fail "there is an image"
 )
+
+(
+	t "a layer fails while one below it is being read"
+	head -c 10240 /dev/zero >empty.tar
+	{
+		echo layer && seq -f 'file f%.0f' 10000
+		echo "blob application/vnd.oci.image.layer.v1.tar empty.tar sha256:$(printf '%064d' 1)"
+	} | layout damaged
+	for _ in 1 2 3 4 5; do
+		rm -rf "$SIMG_CACHE_DIR"
+		run simg build -q app.simg oci:layout:damaged
+		expect_status 1
+		expect_stderr_matches '^simg: error: layer 2 .* is not what the image.s configuration says'
+	done
+	expect_equal "$(find . -name '*app.simg*')" ""
+)
