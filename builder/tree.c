@@ -10,6 +10,7 @@
 #include "lib/err.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -22,6 +23,8 @@ struct tree {
 	struct node **buckets;
 	size_t bucket_count, node_count;
 	struct node *root;
+	uint32_t layer;
+	bool killed; /* there are nodes without an inode */
 };
 
 /* Where a path leads: the directory, and the name in it, which may not exist. An empty name is the directory itself. */
@@ -308,6 +311,13 @@ static void directory_update(struct inode *inode, const struct inode *attributes
 	inode->children = children;
 }
 
+/* The node, and so all that is above it, belongs to the current layer. */
+static void belong(const struct tree *tree, struct node *node)
+{
+	for (; node != NULL && node->layer != tree->layer; node = node->parent)
+		node->layer = tree->layer;
+}
+
 /* The node for a name in a directory, new or emptied of what it named. */
 static struct node *node_claim(struct tree *tree, const struct place *place)
 {
@@ -345,6 +355,7 @@ int tree_insert(struct tree *tree, const char *path, const struct inode *attribu
 	struct node *there = place.name[0] == '\0' ? place.directory : child_find(tree, place.directory, place.name);
 	if (there != NULL && S_ISDIR(there->inode->mode) && S_ISDIR(attributes->mode)) {
 		directory_update(there->inode, attributes);
+		belong(tree, there);
 		*ret_node = there;
 		return 0;
 	}
@@ -356,6 +367,7 @@ int tree_insert(struct tree *tree, const char *path, const struct inode *attribu
 	if (node == NULL)
 		return err_memory(err);
 	node->inode = inode;
+	belong(tree, node);
 	*ret_node = node;
 	return 0;
 }
@@ -383,6 +395,7 @@ int tree_link(struct tree *tree, const char *path, const char *target, struct no
 	if (node == NULL)
 		return err_memory(err);
 	node->inode = inode;
+	belong(tree, node);
 	*ret_node = node;
 	return 0;
 }
@@ -398,70 +411,103 @@ struct node *tree_find(struct tree *tree, const char *path)
 /* The first directory in a sibling list. */
 static struct node *first_directory(struct node *node)
 {
-	while (node != NULL && !S_ISDIR(node->inode->mode))
+	while (node != NULL && (node->inode == NULL || !S_ISDIR(node->inode->mode)))
 		node = node->sibling;
 	return node;
 }
 
-struct node *tree_next_down(struct node *directory)
+/* The next directory, on a walk over top and all below it. */
+static struct node *next_down(const struct node *top, struct node *directory)
 {
 	struct node *next = first_directory(directory->inode->children);
-	while (next == NULL && directory->parent != NULL) {
+	while (next == NULL && directory != top && directory->parent != NULL) {
 		next = first_directory(directory->sibling);
 		directory = directory->parent;
 	}
 	return next;
 }
 
-/* The node to be removed or cleared. Returns 0 without one, if there is nothing of that name. */
-static int removable(struct tree *tree, const char *path, struct node **ret_node, struct err *err)
+struct node *tree_next_down(struct node *directory)
 {
-	struct place place;
-	*ret_node = NULL;
+	return next_down(NULL, directory);
+}
+
+/* Where a removal takes place. Returns 0 if nothing can be there, else 1. */
+static int removal_place(struct tree *tree, const char *path, struct place *ret_place, struct err *err)
+{
 	int r = path_check(path, err);
 	if (r < 0)
 		return r;
-	r = walk(tree, path, false, &place);
+	r = walk(tree, path, false, ret_place);
 	if (r == -ENOMEM || r == -ELOOP)
 		return walk_failed(r, path, err);
-	if (r == 0)
-		*ret_node = place.name[0] == '\0' ? place.directory : child_find(tree, place.directory, place.name);
-	return 0;
+	return r == 0;
 }
 
-/* The node stays in its parent's list, without an inode, until the sweep: finding its place there would take as long as the list is. */
+/* The node stays in its parent's list, without an inode, until the sweep: to find its place there takes as long as the list is. */
 static void node_kill(struct tree *tree, struct node *node)
 {
 	if (S_ISDIR(node->inode->mode))
 		clear_below(tree, node);
 	unhash(tree, node);
 	node->inode = NULL;
+	tree->killed = true;
+}
+
+static void children_kill(struct tree *tree, struct node *directory)
+{
+	for (struct node *child = directory->inode->children; child != NULL; child = child->sibling)
+		if (child->inode != NULL && child->layer != tree->layer)
+			node_kill(tree, child);
+	directory->cleared = tree->layer;
+}
+
+/* Once for each directory and layer: what comes there later belongs to the layer. */
+static void clear_lower(struct tree *tree, struct node *top)
+{
+	if (top->cleared == tree->layer)
+		return;
+	for (struct node *directory = top; directory != NULL; directory = next_down(top, directory))
+		if (directory->cleared != tree->layer)
+			children_kill(tree, directory);
+}
+
+void tree_layer_begin(struct tree *tree)
+{
+	tree->layer++;
 }
 
 int tree_remove(struct tree *tree, const char *path, struct err *err)
 {
-	struct node *node;
-	int r = removable(tree, path, &node, err);
-	if (r < 0 || node == NULL)
+	struct place place;
+	int r = removal_place(tree, path, &place, err);
+	if (r <= 0)
 		return r;
-	if (node == tree->root)
+	if (place.name[0] == '\0')
 		return err_set(err, EINVAL, "the root of the tree, '%s', cannot be removed", path);
-	node_kill(tree, node);
+	struct node *node = child_find(tree, place.directory, place.name);
+	if (node == NULL)
+		return 0;
+	if (node->layer != tree->layer)
+		node_kill(tree, node);
+	else if (S_ISDIR(node->inode->mode))
+		clear_lower(tree, node);
 	return 0;
 }
 
 int tree_clear(struct tree *tree, const char *path, struct err *err)
 {
-	struct node *node;
-	int r = removable(tree, path, &node, err);
-	if (r == 0 && node != NULL && S_ISDIR(node->inode->mode))
-		clear_below(tree, node);
-	return r;
+	struct place place;
+	int r = removal_place(tree, path, &place, err);
+	if (r > 0)
+		clear_lower(tree, place.directory);
+	return r < 0 ? r : 0;
 }
 
 void tree_sweep(struct tree *tree)
 {
-	for (struct node *directory = tree->root; directory != NULL; directory = tree_next_down(directory)) {
+	struct node *first = tree->killed ? tree->root : NULL;
+	for (struct node *directory = first; directory != NULL; directory = tree_next_down(directory)) {
 		struct node **slot = &directory->inode->children;
 		while (*slot != NULL) {
 			if ((*slot)->inode == NULL)
@@ -470,6 +516,7 @@ void tree_sweep(struct tree *tree)
 				slot = &(*slot)->sibling;
 		}
 	}
+	tree->killed = false;
 }
 
 static int compare_names(const void *a, const void *b)

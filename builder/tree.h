@@ -46,6 +46,8 @@ struct node {
 	struct node *sibling;
 	struct node *chain;   /* hash bucket */
 	struct inode *inode;
+	uint32_t layer;       /* the last one that put the node there, described it, or put something below it */
+	uint32_t cleared;     /* the last one that left nothing of other layers below it */
 	char name[];
 };
 
@@ -73,8 +75,11 @@ int tree_link(struct tree *tree, const char *path, const char *target, struct no
 /* The node that path names, last symlink not followed, or NULL. */
 struct node *tree_find(struct tree *tree, const char *path);
 
-/* Takes path (last symlink not followed) out of the tree with all that is below it, or only what is below it, if it is a directory. A path that is
- * not there is no error. Afterwards, and before anything else, tree_sweep() has to be called: once for many removals. */
+/* Layers: what is inserted after tree_layer_begin() belongs to the new layer. tree_remove() takes path (last symlink not followed) out
+ * of the tree with all that is below it, but for what belongs to that layer. tree_clear() does so with all that is in the directory
+ * that path would be made in. A path that is not there is no error. Finding and inserting go on meanwhile; before anything else,
+ * tree_sweep() has to be called: once for many removals. */
+void tree_layer_begin(struct tree *tree);
 int tree_remove(struct tree *tree, const char *path, struct err *err);
 int tree_clear(struct tree *tree, const char *path, struct err *err);
 void tree_sweep(struct tree *tree);

@@ -7,6 +7,7 @@
 #include "builder/load.h"
 #include "builder/oci/index.h"
 #include "builder/tree.h"
+#include "lib/cleanup.h"
 #include "lib/err.h"
 
 #include <errno.h>
@@ -55,10 +56,8 @@ static int whiteout_apply(struct tree *tree, char *path, struct err *err)
 	const char *end;
 	size_t length = last_name(path, &end);
 	char *name = path + (end - path);
-	if (name_is(name, length, OPAQUE)) {
-		*name = '\0';
+	if (name_is(name, length, OPAQUE))
 		return tree_clear(tree, path, err);
-	}
 	size_t hidden = length - (sizeof(WHITEOUT) - 1);
 	const char *hidden_name = name + sizeof(WHITEOUT) - 1;
 	if (hidden == 0 || name_is(hidden_name, hidden, ".") || name_is(hidden_name, hidden, ".."))
@@ -68,26 +67,10 @@ static int whiteout_apply(struct tree *tree, char *path, struct err *err)
 	return tree_remove(tree, path, err);
 }
 
-static int whiteouts_apply(struct load *load, const struct index *index, struct err *err)
+static int whiteout_take(struct load *load, const struct source_entry *entry, struct err *err)
 {
-	struct index_cursor cursor = { .index = index };
-	struct source_entry entry;
-	bool removed = false;
-	int r;
-	while ((r = index_next(&cursor, &entry, err)) > 0) {
-		if (!is_whiteout(entry.path) || is_aufs(entry.path))
-			continue;
-		char *path = strdup(entry.path);
-		r = path == NULL ? err_sys(err, ENOMEM, "cannot merge the layers") : whiteout_apply(load->tree, path, err);
-		free(path);
-		if (r < 0)
-			break;
-		removed = true;
-	}
-	if (removed)
-		tree_sweep(load->tree);
-	index_cursor_free(&cursor);
-	return r;
+	autofree char *path = strdup(entry->path);
+	return path == NULL ? err_sys(err, ENOMEM, "cannot merge the layers") : whiteout_apply(load->tree, path, err);
 }
 
 /* Attributes that belong to the machine that the layer was made on, not to the image. */
@@ -113,27 +96,29 @@ static void xattrs_strip(struct source_entry *entry)
 	entry->xattr_count = kept;
 }
 
-static int entries_add(struct load *load, const struct index *index, uint32_t number, struct err *err)
+static int entry_take(struct load *load, struct source_entry *entry, uint32_t layer, uint64_t number, struct err *err)
+{
+	if (is_aufs(entry->path))
+		return 0;
+	if (is_whiteout(entry->path))
+		return whiteout_take(load, entry, err);
+	xattrs_strip(entry);
+	return load_deferred(load, entry, layer, (uint32_t)number, err);
+}
+
+/* In the order of the layer: a path may lead through a symlink, and a hard link to a file, that goes or comes later. */
+int merge_layer(struct load *load, const struct index *index, uint32_t number, const char *name, struct err *err)
 {
 	struct index_cursor cursor = { .index = index };
 	struct source_entry entry;
 	int r;
+	tree_layer_begin(load->tree);
 	while ((r = index_next(&cursor, &entry, err)) > 0) {
-		if (is_whiteout(entry.path) || is_aufs(entry.path))
-			continue;
-		xattrs_strip(&entry);
-		r = load_deferred(load, &entry, number, (uint32_t)cursor.entry, err);
+		r = entry_take(load, &entry, number, cursor.entry, err);
 		if (r < 0)
 			break;
 	}
+	tree_sweep(load->tree);
 	index_cursor_free(&cursor);
-	return r;
-}
-
-int merge_layer(struct load *load, const struct index *index, uint32_t number, const char *name, struct err *err)
-{
-	int r = whiteouts_apply(load, index, err);
-	if (r == 0)
-		r = entries_add(load, index, number, err);
 	return r < 0 ? err_prefix(err, "%s", name) : r;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Layers on top of one another: what a layer's entries mean for the tree of the layers below it. Whiteouts and opaque directories hide
- * what lower layers have, wherever in the layer they stand, and never what the layer itself has.
+ * Layers on top of one another: what a layer's entries mean for the tree of the layers below it. Whiteouts and opaque directories
+ * hide what lower layers have, wherever in the layer they stand, and never what the layer itself has. Entries are taken in their
+ * order, which tells where a path through a symlink leads, and what a hard link names.
  *
  * Source: OCI image specification, layer.md.
  */

@@ -47,7 +47,7 @@ def recipes():
 
 class Random:
     """Layers of few names, so that they meet. Left out is what depends on how one extracts: a hard link that takes the place of its own
-    target, or whose target the same layer removes later; and directories that hand on their group to what is made in them."""
+    target, and directories that hand on their group to what is made in them."""
 
     NAMES = ["a", "b", "c", "d"]
 
@@ -55,8 +55,6 @@ class Random:
         self.random = random.Random(seed)
         self.lines = []
         self.files = []  # paths that were a file at some time: targets for hard links
-        self.here = []   # those of the layer that is being made
-        self.links_down = False  # it has a hard link to a file of a lower layer
 
     def path(self):
         return "/".join(self.random.choice(self.NAMES) for _ in range(self.random.choice((1, 1, 2, 2, 3))))
@@ -72,23 +70,19 @@ class Random:
         kind = r.choices(("dir", "file", "random", "symlink", "hardlink", "fifo", "char", "whiteout", "opaque"),
                          (20, 28, 4, 12, 12, 2, 2, 14, 6))[0]
         targets = [file for file in self.files if file != path and not file.startswith(path + "/")]
-        if kind == "hardlink" and not targets or kind in ("whiteout", "opaque") and self.links_down:
+        if kind == "hardlink" and not targets:
             kind = "file"
         if kind == "file":
             self.files.append(path)
-            self.here.append(path)
             return f"file {path} {r.randrange(10**6)}" + self.fields()
         if kind == "random":
             self.files.append(path)
-            self.here.append(path)
             return f"random {path} {r.randrange(200000)}" + self.fields()
         if kind == "symlink":
             up, target = r.choice(("", "", "../", "/", "../../")), self.path()
             return f"symlink {path} {up}{target}" if target[0] != path[0] else f"symlink {path} nowhere"
         if kind == "hardlink":
-            target = r.choice(targets)
-            self.links_down = self.links_down or target not in self.here
-            return f"hardlink {path} {target}"
+            return f"hardlink {path} {r.choice(targets)}"
         if kind == "char":
             return f"char {path} 1 {r.randrange(1, 9)}"
         return f"{kind} {path}" + (self.fields(("0755", "0700", "1777", "0711")) if kind == "dir" else "")
@@ -96,7 +90,6 @@ class Random:
     def make(self):
         for _ in range(self.random.randrange(1, 6)):
             self.lines.append("layer " + self.random.choice(("gzip", "gzip", "plain")))
-            self.here, self.links_down = [], False
             self.lines += [self.entry() for _ in range(self.random.randrange(1, 12))]
         return self.lines
 
