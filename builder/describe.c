@@ -64,8 +64,8 @@ static void print_squashfs(const json_t *top)
 	snprintf(text, sizeof(text), "%s, blocks of %s", json_string_value(json_object_get(squashfs, "compressor")),
 		 size_format(number_of(squashfs, "block_bytes"), block));
 	print_line("compressor", text);
-	snprintf(text, sizeof(text), "%" PRIu64 " owners and groups, extended attributes: %s, NFS export: %s", number_of(squashfs, "ids"),
-		 json_is_true(json_object_get(squashfs, "xattrs")) ? "yes" : "no",
+	snprintf(text, sizeof(text), "%" PRIu64 " owners and groups, extended attributes: %s, NFS export: %s",
+		 number_of(squashfs, "ids"), json_is_true(json_object_get(squashfs, "xattrs")) ? "yes" : "no",
 		 json_is_true(json_object_get(squashfs, "exportable")) ? "yes" : "no");
 	print_line("tables", text);
 }
@@ -151,7 +151,8 @@ static void print_source(const char *label, const json_t *source)
 {
 	static const char *const keys[] = { "kind", "name", "digest", NULL };
 	char text[1024];
-	const char *kind = json_string_value(json_object_get(source, "kind")), *name = json_string_value(json_object_get(source, "name"));
+	const char *kind = json_string_value(json_object_get(source, "kind"));
+	const char *name = json_string_value(json_object_get(source, "name"));
 	bool repeated = kind != NULL && name != NULL && strncmp(name, kind, strlen(kind)) == 0 && name[strlen(kind)] == ':';
 	join(source, repeated ? keys + 1 : keys, ", ", text, sizeof(text));
 	print_line(label, text);
@@ -167,14 +168,16 @@ static void print_layers(const json_t *layers)
 		if (digest == NULL)
 			digest = json_string_value(json_object_get(layer, "diff_id"));
 		uint64_t bytes = number_of(layer, "bytes");
-		snprintf(text, sizeof(text), "%s%s%s", digest != NULL ? digest : "?", bytes > 0 ? ", " : "", bytes > 0 ? size_format(bytes, size) : "");
+		snprintf(text, sizeof(text), "%s%s%s", digest != NULL ? digest : "?", bytes > 0 ? ", " : "",
+			 bytes > 0 ? size_format(bytes, size) : "");
 		print_line(i == 0 ? "layers" : "", text);
 	}
 }
 
 static void print_builder(const json_t *record)
 {
-	static const char *const builder_keys[] = { "name", "version", NULL }, *const library_keys[] = { "compressor", "library_version", NULL };
+	static const char *const builder_keys[] = { "name", "version", NULL };
+	static const char *const library_keys[] = { "compressor", "library_version", NULL };
 	const json_t *squashfs = json_object_get(record, "squashfs"), *level = json_object_get(squashfs, "level");
 	char text[512], library[128];
 	join(json_object_get(record, "builder"), builder_keys, " ", text, sizeof(text));
@@ -211,7 +214,8 @@ json_t *describe_labels(const json_t *top)
 {
 	const json_t *metadata = json_object_get(top, "metadata");
 	const json_t *config = json_object_get(json_object_get(metadata, "config"), "config");
-	json_t *from[] = { json_object_get(metadata, "labels"), json_object_get(config, "Labels") }, *labels = json_object(), *value;
+	json_t *from[] = { json_object_get(metadata, "labels"), json_object_get(config, "Labels") };
+	json_t *labels = json_object(), *value;
 	for (size_t i = 0; i < 2; i++) {
 		const char *key;
 		json_object_foreach(from[i], key, value)
@@ -253,7 +257,8 @@ void describe(const char *path, const struct image *image, const json_t *top)
 	print_line("image", path);
 	snprintf(text, sizeof(text), "%s", image_format_name(image->format));
 	if (image->offset_bytes > 0)
-		snprintf(text, sizeof(text), "%s, SquashFS at byte %" PRIu64, image_format_name(image->format), image->offset_bytes);
+		snprintf(text, sizeof(text), "%s, SquashFS at byte %" PRIu64, image_format_name(image->format),
+			 image->offset_bytes);
 	print_line("format", text);
 	print_size_line(top);
 	print_counts(top);

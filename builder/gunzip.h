@@ -17,8 +17,8 @@ void gunzip_free(struct gunzip *gunzip);
 /* Before another member. */
 void gunzip_reset(struct gunzip *gunzip);
 
-/* Decompresses as far as input and room reach, and moves both on. Returns 0 for more, 1 at the end of a member whose checksum is right,
- * -1 with the reason for damaged data. */
+/* Decompresses as far as input and room reach, and moves both on. Returns 0 for more, 1 at the end of a member whose checksum is
+ * right, -1 with the reason for damaged data. */
 int gunzip_step(struct gunzip *gunzip, const uint8_t **input, size_t *input_bytes, uint8_t **room, size_t *room_bytes,
 		const char **ret_why);
 

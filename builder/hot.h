@@ -26,7 +26,8 @@ struct hot_set {
 };
 
 /* Adds the paths of a list: one on a line, absolute, as in the image; one that ends with '/' stands for all files below that
- * directory. Empty lines and those that begin with '#' are skipped. Fails, with the line's number, on anything else, and on a list without a path. */
+ * directory. Empty lines and those that begin with '#' are skipped. Fails, with the line's number, on anything else, and on a list
+ * without a path. */
 int hot_set_read(struct hot_set *set, const char *list, struct err *err);
 
 /* Whether nothing at all is hot. */

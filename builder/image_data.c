@@ -16,8 +16,8 @@
 enum {
 	STORED_PLAIN = 1 << 24, /* flag in a stored size: not compressed */
 	STORED_MASK = STORED_PLAIN - 1,
-	/* Decompressed fragment blocks in memory. One is enough where files are read in the order in which they were written; an image
-	 * made of a tarball is in the tarball's order, and is read in that of names. */
+	/* Decompressed fragment blocks in memory. One is enough where files are read in the order in which they were written; an
+	 * image made of a tarball is in the tarball's order, and is read in that of names. */
 	FRAGMENT_COUNT = 16,
 };
 

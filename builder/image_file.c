@@ -72,7 +72,7 @@ int image_decompressor_create(const struct image *image, const char *path, sqfs_
 		r = sqfs_compressor_create(&config, ret_decompressor);
 	if (r == 0)
 		return 0;
-	err_set(err, ENOTSUP, "the compressor %s of the image '%s' is not supported", image_compressor_name(image->super.compressor),
-		path);
+	err_set(err, ENOTSUP, "the compressor %s of the image '%s' is not supported",
+		image_compressor_name(image->super.compressor), path);
 	return err_hint(err, "unpack it with unsquashfs, and build from the directory");
 }

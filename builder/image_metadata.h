@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What an image says about itself, in files of its own: /.simg/build.json, the record of how it was built; for container images also
- * /.simg/config.json, the OCI configuration as it was stored, and the layout of Singularity (singularity.h). Nothing in them depends on
- * when, where or by whom the image is built. simg-build(1) documents the record.
+ * What an image says about itself, in files of its own: /.simg/build.json, the record of how it was built; for container images
+ * also /.simg/config.json, the OCI configuration as it was stored, and the layout of Singularity (singularity.h). Nothing in them
+ * depends on when, where or by whom the image is built. simg-build(1) documents the record.
  */
 #ifndef SIMG_BUILDER_IMAGE_METADATA_H
 #define SIMG_BUILDER_IMAGE_METADATA_H
@@ -30,8 +30,8 @@ struct image_record {
 	bool mount_points;                   /* they were added */
 };
 
-/* Adds the files to a tree that is otherwise complete; no entry of a source may follow. A record that the source brought along, since it
- * was made of an image of ours, is kept as the newest base. Refuses a configuration that no launch would take. */
+/* Adds the files to a tree that is otherwise complete; no entry of a source may follow. A record that the source brought along,
+ * since it was made of an image of ours, is kept as the newest base. Refuses a configuration that no launch would take. */
 int image_metadata_add(struct load *load, const struct image_record *record, struct err *err);
 
 #endif

@@ -197,10 +197,11 @@ static void super_gather(const struct subject *subject, json_t *top)
 {
 	const struct image_super *super = &subject->image.super;
 	json_t *squashfs = json_pack("{sI ss sI sI sI sI sI sb sb}", "used_bytes", (json_int_t)super->used_bytes, "compressor",
-				     image_compressor_name(super->compressor), "block_bytes", (json_int_t)super->block_bytes, "made",
-				     (json_int_t)super->modified_seconds, "inodes", (json_int_t)super->inode_count, "fragments",
-				     (json_int_t)super->fragment_count, "ids", (json_int_t)super->id_count, "exportable",
-				     (super->flags & SUPER_EXPORTABLE) != 0, "xattrs", super->xattr_table != UINT64_MAX);
+				     image_compressor_name(super->compressor), "block_bytes", (json_int_t)super->block_bytes,
+				     "made", (json_int_t)super->modified_seconds, "inodes", (json_int_t)super->inode_count,
+				     "fragments", (json_int_t)super->fragment_count, "ids", (json_int_t)super->id_count,
+				     "exportable", (super->flags & SUPER_EXPORTABLE) != 0, "xattrs",
+				     super->xattr_table != UINT64_MAX);
 	json_object_set_new(top, "squashfs", squashfs);
 }
 

@@ -93,15 +93,16 @@ static int type_take(const struct source_entry *entry, struct inode *inode, stru
 	case S_IFBLK:
 		return device_take(entry, &inode->device, err);
 	default:
-		return err_set(err, ENOTSUP, "'%s' is of a type that SquashFS does not know (0%o)", entry->path, entry->mode & S_IFMT);
+		return err_set(err, ENOTSUP, "'%s' is of a type that SquashFS does not know (0%o)", entry->path,
+			       entry->mode & S_IFMT);
 	}
 }
 
 static int inode_take(struct load *load, const struct source_entry *entry, struct inode *inode, struct err *err)
 {
 	if (entry->uid < 0 || entry->uid > UINT32_MAX || entry->gid < 0 || entry->gid > UINT32_MAX)
-		return err_set(err, ERANGE, "the owner of '%s' is no Linux user and group: %" PRId64 ":%" PRId64, entry->path, entry->uid,
-			       entry->gid);
+		return err_set(err, ERANGE, "the owner of '%s' is no Linux user and group: %" PRId64 ":%" PRId64, entry->path,
+			       entry->uid, entry->gid);
 	*inode = (struct inode){
 		.mode = (uint16_t)(entry->mode & (S_IFMT | 07777)),
 		.uid = (uint32_t)entry->uid,
@@ -195,7 +196,8 @@ static int link_take(struct load *load, struct content *content, const struct so
 	if (r < 0 || entry->bytes == 0)
 		return r;
 	if (!S_ISREG(node->inode->mode))
-		return err_set(err, EBADMSG, "the hard link '%s' has data, but '%s' is no regular file", entry->path, entry->target);
+		return err_set(err, EBADMSG, "the hard link '%s' has data, but '%s' is no regular file", entry->path,
+			       entry->target);
 	return content_take(load, content, entry, node->inode, err);
 }
 
@@ -343,7 +345,8 @@ void load_notes(const struct load *load)
 	tally_note(&load->acls, "access control list that SquashFS cannot hold is left out",
 	     "access control lists that SquashFS cannot hold are left out");
 	hot_set_note(load->hot);
-	tally_note(&load->times, "time before 1970 or after 2106 is cut to that", "times before 1970 or after 2106 are cut to that");
+	tally_note(&load->times, "time before 1970 or after 2106 is cut to that",
+		   "times before 1970 or after 2106 are cut to that");
 	tally_note(&load->variables, "variable of the image that no shell could set is left out",
 	     "variables of the image that no shell could set are left out");
 }

@@ -223,7 +223,8 @@ static int listing_write(struct metadata *md, const struct inode *directory)
 {
 	int r = sqfs_dir_writer_begin(md->listing, 0);
 	for (struct node *child = directory->children; child != NULL && r == 0; child = child->sibling)
-		r = sqfs_dir_writer_add_entry(md->listing, child->name, child->inode->number, child->inode->reference, child->inode->mode);
+		r = sqfs_dir_writer_add_entry(md->listing, child->name, child->inode->number, child->inode->reference,
+					      child->inode->mode);
 	return r != 0 ? r : sqfs_dir_writer_end(md->listing);
 }
 
@@ -309,11 +310,13 @@ static int xattr_index_write(struct metadata *md, sqfs_meta_writer_t *out, const
 	for (size_t i = 0; i < block_count && r == 0; i++) {
 		size_t done = i * SQFS_META_BLOCK_SIZE, part = bytes - done;
 		addresses[i] = htole64(output_bytes(md->writer->output));
-		r = sqfs_meta_writer_append(out, (const char *)ids + done, part < SQFS_META_BLOCK_SIZE ? part : SQFS_META_BLOCK_SIZE);
+		r = sqfs_meta_writer_append(out, (const char *)ids + done,
+					    part < SQFS_META_BLOCK_SIZE ? part : SQFS_META_BLOCK_SIZE);
 		if (r == 0)
 			r = sqfs_meta_writer_flush(out);
 	}
-	sqfs_xattr_id_table_t header = { .xattr_table_start = htole64(sets_start), .xattr_ids = htole32((uint32_t)md->xattr_count) };
+	sqfs_xattr_id_table_t header = { .xattr_table_start = htole64(sets_start),
+					 .xattr_ids = htole32((uint32_t)md->xattr_count) };
 	md->writer->super.xattr_id_table_start = output_bytes(md->writer->output);
 	md->writer->super.flags &= (sqfs_u16)~SQFS_FLAG_NO_XATTRS;
 	if (r == 0)
@@ -402,6 +405,7 @@ int metadata_write(struct writer *writer, struct tree *tree, uint32_t inode_coun
 		r = tables_write(&md);
 	metadata_free(&md);
 	if (md.ids_exceeded)
-		return err_set(err, EOVERFLOW, "the files have more than %d different owners and groups, SquashFS holds no more", IDS_MAX);
+		return err_set(err, EOVERFLOW, "the files have more than %d different owners and groups, SquashFS holds no more",
+			       IDS_MAX);
 	return r == 0 ? 0 : writer_failed(writer, r, "the metadata", err);
 }

@@ -186,7 +186,8 @@ int build_options_parse(int argc, char **argv, struct build_options *options, st
 {
 	int option;
 	*options = (struct build_options){
-		.writer = { .compressor = "zstd", .level = LEVEL_DEFAULT, .block_bytes = BLOCK_BYTES_DEFAULT, .jobs = jobs_default() },
+		.writer = { .compressor = "zstd", .level = LEVEL_DEFAULT, .block_bytes = BLOCK_BYTES_DEFAULT,
+			    .jobs = jobs_default() },
 		.hot_standard = true,
 		.time = TARGET_TIME_NEWEST,
 		.mount_points = true,
@@ -197,7 +198,8 @@ int build_options_parse(int argc, char **argv, struct build_options *options, st
 		if (option == 'h')
 			return 1;
 		if (option == '?' || option == ':') {
-			err_set(err, EINVAL, option == ':' ? "the option '%s' needs a value" : "there is no option '%s'", argv[optind - 1]);
+			err_set(err, EINVAL, option == ':' ? "the option '%s' needs a value" : "there is no option '%s'",
+				argv[optind - 1]);
 			return err_usage(err);
 		}
 		int r = option_take(options, option, optarg, err);
@@ -213,7 +215,8 @@ int build_options_parse(int argc, char **argv, struct build_options *options, st
 	options->target = argv[optind];
 	options->source = argv[optind + 1];
 	if (options->sandbox && options->writer_given) {
-		err_set(err, EINVAL, "--sandbox makes no image: it goes without --compressor, --level, --block-size, --jobs, --hot and --no-hot");
+		err_set(err, EINVAL, "--sandbox makes no image: it goes without --compressor, --level, --block-size, --jobs, "
+				     "--hot and --no-hot");
 		return err_usage(err);
 	}
 	int r = writer_options_check(&options->writer, err);

@@ -192,7 +192,8 @@ static mode_t umask_read(void)
 
 int output_commit(struct output *output, struct err *err)
 {
-	if (ftruncate(output->fd, (off_t)output->bytes) < 0 || fchmod(output->fd, 0666 & ~umask_read()) < 0 || fsync(output->fd) < 0)
+	if (ftruncate(output->fd, (off_t)output->bytes) < 0 || fchmod(output->fd, 0666 & ~umask_read()) < 0 ||
+	    fsync(output->fd) < 0)
 		return err_sys(err, errno, "cannot write the image '%s'", output->path);
 	int r = temporary_rename(&output->temporary, output->force);
 	if (r == -EEXIST) {

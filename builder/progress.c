@@ -23,7 +23,8 @@ static double seconds_between(const struct timespec *begin, const struct timespe
 void progress_begin(struct progress *progress, bool quiet)
 {
 	const char *terminal = getenv("TERM");
-	*progress = (struct progress){ .shown = !quiet && isatty(STDERR_FILENO) && terminal != NULL && strcmp(terminal, "dumb") != 0 };
+	bool able = terminal != NULL && strcmp(terminal, "dumb") != 0;
+	*progress = (struct progress){ .shown = !quiet && able && isatty(STDERR_FILENO) };
 	clock_gettime(CLOCK_MONOTONIC, &progress->begin);
 	progress->last = progress->begin;
 }
@@ -63,8 +64,8 @@ void progress_end(struct progress *progress, const char *image, uint64_t bytes_i
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	char in[SIZE_TEXT_MAX], out[SIZE_TEXT_MAX];
-	log_note("'%s': %s, from %s in %" PRIu64 " files, %.1f s", image, size_format(bytes_out, out), size_format(bytes_in, in), files,
-		 seconds_between(&progress->begin, &now));
+	log_note("'%s': %s, from %s in %" PRIu64 " files, %.1f s", image, size_format(bytes_out, out), size_format(bytes_in, in),
+		 files, seconds_between(&progress->begin, &now));
 }
 
 void progress_end_copy(struct progress *progress, const char *image, uint64_t bytes)

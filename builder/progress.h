@@ -18,8 +18,8 @@ struct progress {
 /* Starts the clock. */
 void progress_begin(struct progress *progress, bool quiet);
 
-/* Redraws the line, a few times a second at most: "reading 120 MiB  40%, writing 50 MiB, 80 MiB/s". bytes_total: 0 if nobody knows. bytes_out: 0
- * while nothing is written. */
+/* Redraws the line, a few times a second at most: "reading 120 MiB  40%, writing 50 MiB, 80 MiB/s". bytes_total: 0 if nobody knows.
+ * bytes_out: 0 while nothing is written. */
 void progress_update(struct progress *progress, const char *doing, uint64_t bytes_in, uint64_t bytes_total, uint64_t bytes_out);
 
 /* Takes the line away, so that a message can follow. */

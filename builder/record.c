@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The record of a sandbox: see record.h. It is the user's file, and may be anything by now: it is checked, but not against harm, since it
- * can say no more than a tarball can.
+ * The record of a sandbox: see record.h. It is the user's file, and may be anything by now: it is checked, but not against harm,
+ * since it can say no more than a tarball can.
  */
 #include "builder/record.h"
 
@@ -54,8 +54,8 @@ void record_made_directory(FILE *out)
 void record_add(FILE *out, const struct record_entry *entry)
 {
 	text_write(out, entry->path);
-	fprintf(out, " %" PRIo32 " %" PRIo32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32, entry->disk_mode, entry->mode, entry->uid,
-		entry->gid, entry->major, entry->minor);
+	fprintf(out, " %" PRIo32 " %" PRIo32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32, entry->disk_mode, entry->mode,
+		entry->uid, entry->gid, entry->major, entry->minor);
 	for (size_t i = 0; i < entry->xattr_count; i++) {
 		const unsigned char *value = entry->xattrs[i].value;
 		putc(' ', out);
@@ -155,7 +155,8 @@ static bool line_take(struct record *record, const char *line)
 	entry->path = path;
 	if (!text_decode(path) || !number_decode(&rest, 8, &entry->disk_mode) || !number_decode(&rest, 8, &entry->mode) ||
 	    !number_decode(&rest, 10, &entry->uid) || !number_decode(&rest, 10, &entry->gid) ||
-	    !number_decode(&rest, 10, &entry->major) || !number_decode(&rest, 10, &entry->minor) || !xattrs_decode(record, rest, entry))
+	    !number_decode(&rest, 10, &entry->major) || !number_decode(&rest, 10, &entry->minor) ||
+	    !xattrs_decode(record, rest, entry))
 		return false;
 	return tsearch(entry, &record->entries, compare_paths) != NULL;
 }
@@ -186,7 +187,8 @@ static unsigned long lines_take(struct record *record, FILE *in)
 static FILE *record_open(int root_fd)
 {
 	autoclose int directory = openat(root_fd, RECORD_DIRECTORY, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	autoclose int fd = directory < 0 ? -1 : openat(directory, RECORD_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+	autoclose int fd = directory < 0 ? -1 : openat(directory, RECORD_NAME, flags);
 	struct stat st;
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return NULL;
@@ -212,7 +214,8 @@ int record_read(int root_fd, const char *path, struct record **ret_record, struc
 		return 0;
 	}
 	record_free(record);
-	err_set(err, EBADMSG, "the record of the sandbox, '%s/" RECORD_DIRECTORY "/" RECORD_NAME "', is damaged in line %lu", path, bad_line);
+	err_set(err, EBADMSG, "the record of the sandbox, '%s/" RECORD_DIRECTORY "/" RECORD_NAME "', is damaged in line %lu", path,
+		bad_line);
 	return err_hint(err, "without it, the directory is built as it is on disk");
 }
 

@@ -19,7 +19,9 @@ static int list_add(struct strlist *list, const json_t *item, const char *key, c
 {
 	if (!json_is_string(item))
 		return err_set(err, EBADMSG, "the image configuration of '%s' is malformed: %s is no list of strings", source, key);
-	return strlist_add(list, json_string_value(item)) < 0 ? err_sys(err, ENOMEM, "cannot read the image configuration of '%s'", source) : 0;
+	if (strlist_add(list, json_string_value(item)) < 0)
+		return err_sys(err, ENOMEM, "cannot read the image configuration of '%s'", source);
+	return 0;
 }
 
 /* A single string stands for a list of one, as Docker reads it. */

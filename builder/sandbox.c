@@ -264,8 +264,8 @@ int sandbox_open(const char *path, bool force, struct target **ret_target, struc
 	struct sandbox *sandbox = calloc(1, sizeof(*sandbox));
 	if (sandbox == NULL)
 		return err_sys(err, ENOMEM, "cannot make the sandbox '%s'", path);
-	*sandbox = (struct sandbox){ .base = { .ops = &sandbox_ops }, .path = strdup(path), .temporary = TEMPORARY_INIT, .root_fd = -1,
-				     .files_fd = -1, .data_fd = -1, .privileged = geteuid() == 0 };
+	*sandbox = (struct sandbox){ .base = { .ops = &sandbox_ops }, .path = strdup(path), .temporary = TEMPORARY_INIT,
+				     .root_fd = -1, .files_fd = -1, .data_fd = -1, .privileged = geteuid() == 0 };
 	if (sandbox->path == NULL) {
 		free(sandbox);
 		return err_sys(err, ENOMEM, "cannot make the sandbox '%s'", path);

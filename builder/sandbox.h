@@ -17,8 +17,8 @@
 struct err;
 struct target;
 
-/* Creates the hidden directory. Fails if path exists; with force, only if it is neither an empty directory nor a sandbox. The target
- * is freed with target_free(). target_finish() is all that it takes to complete the sandbox. Sets the process's umask. */
+/* Creates the hidden directory. Fails if path exists; with force, only if it is neither an empty directory nor a sandbox. The
+ * target is freed with target_free(). target_finish() is all that it takes to complete the sandbox. Sets the process's umask. */
 int sandbox_open(const char *path, bool force, struct target **ret_target, struct err *err);
 
 /* What is the build's own: the hidden directory, and what it is to replace. Returns how many there are. */

@@ -129,8 +129,8 @@ static int xattr_lose(struct walk *walk, struct entry *entry, const struct xattr
 /* Without privilege, of the wrong type, or more than the file system has room for beside the inode. */
 static bool xattr_is_impossible(int errnum)
 {
-	return errnum == EPERM || errnum == EACCES || errnum == ENOTSUP || errnum == EINVAL || errnum == E2BIG || errnum == ERANGE ||
-	       errnum == ENOSPC;
+	return errnum == EPERM || errnum == EACCES || errnum == ENOTSUP || errnum == EINVAL || errnum == E2BIG ||
+	       errnum == ERANGE || errnum == ENOSPC;
 }
 
 static int xattrs_set(struct walk *walk, struct entry *entry, struct err *err)
@@ -158,8 +158,8 @@ static int time_set(struct walk *walk, const struct entry *entry, struct err *er
 	return 0;
 }
 
-/* The permissions on disk: a set-user-ID bit means nothing good with another owner, and a user has to be able to read his files, and
- * to enter, change and remove his directories. */
+/* The permissions on disk: a set-user-ID bit means nothing good with another owner, and a user has to be able to read his files,
+ * and to enter, change and remove his directories. */
 static mode_t permissions_of(struct walk *walk, struct entry *entry, bool owner_kept)
 {
 	mode_t wanted = entry->inode->mode & 07777, given = wanted;

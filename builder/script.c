@@ -77,7 +77,8 @@ char *script_run(const struct strlist *entrypoint, const struct strlist *command
 	bool has_entrypoint = entrypoint->count > 1 || (entrypoint->count == 1 && entrypoint->items[0][0] != '\0');
 	if (!text_begin(&text))
 		return NULL;
-	fputs("#!/bin/sh\n# The image's command, from its OCI configuration. Arguments take the place of its default ones.\n", text.out);
+	fputs("#!/bin/sh\n# The image's command, from its OCI configuration. Arguments take the place of its default ones.\n",
+	      text.out);
 	put_command(text.out, command, has_entrypoint);
 	if (has_entrypoint) {
 		fputs("set --", text.out);
@@ -118,7 +119,8 @@ char *script_environment(const struct strlist *env)
 	struct text text;
 	if (!text_begin(&text))
 		return NULL;
-	fputs("#!/bin/sh\n# The image's environment, from its OCI configuration. What the caller has set, but for PATH, stays.\n", text.out);
+	fputs("#!/bin/sh\n# The image's environment, from its OCI configuration. What the caller has set, but for PATH, stays.\n",
+	      text.out);
 	for (size_t i = 0; i < env->count; i++)
 		if (image_env_is_valid(env->items[i]) && !is_replaced(env, i))
 			put_variable(text.out, env->items[i]);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The files by which Singularity and Apptainer run an image: /.singularity.d and the links to it, for images that come from a container
- * registry or archive. They say what the OCI configuration says, for programs that do not read that.
+ * The files by which Singularity and Apptainer run an image: /.singularity.d and the links to it, for images that come from a
+ * container registry or archive. They say what the OCI configuration says, for programs that do not read that.
  */
 #ifndef SIMG_BUILDER_SINGULARITY_H
 #define SIMG_BUILDER_SINGULARITY_H
@@ -12,9 +12,9 @@ struct load;
 struct run_config;
 
 /* Adds them to a tree that is otherwise complete. An image that has such files already, because Singularity made it, keeps what the
- * configuration does not say: a runscript where it names no command, environment scripts other than those written here, startscript and test; its
- * recipe becomes bootstrap_history/SingularityN. What stands in the way of a directory is replaced; of the links at the root, only those that
- * are links are. */
+ * configuration does not say: a runscript where it names no command, environment scripts other than those written here, startscript
+ * and test; its recipe becomes bootstrap_history/SingularityN. What stands in the way of a directory is replaced; of the links at
+ * the root, only those that are links are. */
 int singularity_add(struct load *load, const struct container *container, const struct run_config *config, struct err *err);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Where an image's files come from. A kind of source is one file that exports one struct source, or one struct container_kind for those that
- * have layers (oci/container.h); source.c has the tables of both.
+ * Where an image's files come from. A kind of source is one file that exports one struct source, or one struct container_kind for
+ * those that have layers (oci/container.h); source.c has the tables of both.
  * A reader hands out entries one after the other, and the data of a regular file in between, so that nothing is ever kept. What an
  * entry means for the tree is the loader's matter (load.h), the same for every source.
  */

@@ -2,8 +2,8 @@
  *
  * Directories, read as the calling user and as they are: names sorted, symlinks never followed, hard links found by device and
  * inode number, holes kept. The content of file systems mounted inside (/proc, /sys, a home directory) stays out. A file that
- * changes while it is read is an error, since nobody could say what the image holds. In a sandbox, what its record says about a file
- * holds instead of what is on disk (record.h).
+ * changes while it is read is an error, since nobody could say what the image holds. In a sandbox, what its record says about a
+ * file holds instead of what is on disk (record.h).
  */
 #include "builder/source.h"
 
@@ -314,7 +314,8 @@ static int record_xattr_add(struct reader *reader, const struct xattr *xattr)
 		return -ENOMEM;
 	}
 	memcpy(value, xattr->value, xattr->value_bytes);
-	reader->xattrs[reader->xattr_count++] = (struct xattr){ .name = xattr->name, .value = value, .value_bytes = xattr->value_bytes };
+	struct xattr *taken = &reader->xattrs[reader->xattr_count++];
+	*taken = (struct xattr){ .name = xattr->name, .value = value, .value_bytes = xattr->value_bytes };
 	return 0;
 }
 
@@ -362,7 +363,8 @@ static int hand_file(struct reader *reader, const char *name, struct stat *st, s
 		return err_set(err, EBUSY, "the file '%s' was replaced while it was read", reader->path);
 	reader->file = *st;
 	reader->file_offset = 0;
-	reader->data_end = (uint64_t)st->st_blocks * 512 < (uint64_t)st->st_size ? 0 : (uint64_t)st->st_size; /* 0: look for holes */
+	bool holes = (uint64_t)st->st_blocks * 512 < (uint64_t)st->st_size;
+	reader->data_end = holes ? 0 : (uint64_t)st->st_size; /* 0: look for holes */
 	return 0;
 }
 
@@ -375,7 +377,8 @@ static int hand_symlink(struct reader *reader, const char *name, struct err *err
 	return 0;
 }
 
-/* A second name of what was handed out before. Returns 0 if it is the first one. A socket is in no image, so nothing can name it. */
+/* A second name of what was handed out before. Returns 0 if it is the first one. A socket is in no image, so nothing can name
+ * it. */
 static int hand_link(struct reader *reader, const struct stat *st, struct source_entry *entry, struct err *err)
 {
 	const char *first;
@@ -496,7 +499,8 @@ static int file_end(struct reader *reader, struct err *err)
 	const struct stat *then = &reader->file;
 	if (fstat(reader->file_fd, &now) < 0)
 		return err_unreadable(err, errno, "file", reader->path);
-	if (now.st_size != then->st_size || now.st_mtim.tv_sec != then->st_mtim.tv_sec || now.st_mtim.tv_nsec != then->st_mtim.tv_nsec)
+	if (now.st_size != then->st_size || now.st_mtim.tv_sec != then->st_mtim.tv_sec ||
+	    now.st_mtim.tv_nsec != then->st_mtim.tv_nsec)
 		return err_changed(err, reader);
 	return 0;
 }

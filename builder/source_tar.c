@@ -100,9 +100,9 @@ static int tarball_failed(struct reader *reader, struct err *err)
 	if (archive_errno(reader->archive) == ENOMEM)
 		return err_set(err, ENOMEM, "the tarball '%s' takes too much memory to read, after '%s'", reader->name,
 			       reader->last_path != NULL ? reader->last_path : "");
-	err_set(err, EBADMSG, "the tarball '%s' is truncated or damaged: %s%s%s%s", reader->name, why != NULL ? why : "unknown reason",
-		reader->last_path != NULL ? ", after '" : "", reader->last_path != NULL ? reader->last_path : "",
-		reader->last_path != NULL ? "'" : "");
+	err_set(err, EBADMSG, "the tarball '%s' is truncated or damaged: %s%s%s%s", reader->name,
+		why != NULL ? why : "unknown reason", reader->last_path != NULL ? ", after '" : "",
+		reader->last_path != NULL ? reader->last_path : "", reader->last_path != NULL ? "'" : "");
 	return err_hint(err, "copy or make the tarball again");
 }
 

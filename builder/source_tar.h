@@ -10,8 +10,8 @@
 
 struct stream;
 
-/* Takes the stream, also when it fails. tap sees every decompressed byte once, in order, up to the stream's end if next() is called until it
- * returns 0; it may be NULL. The reader is used and closed through source_tarball. */
+/* Takes the stream, also when it fails. tap sees every decompressed byte once, in order, up to the stream's end if next() is called
+ * until it returns 0; it may be NULL. The reader is used and closed through source_tarball. */
 int tarball_open_layer(struct stream *stream, const char *name, void (*tap)(void *context, const void *data, size_t bytes),
 		       void *tap_context, struct reader **ret_reader, struct err *err);
 

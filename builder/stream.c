@@ -66,7 +66,8 @@ static enum compression sniff(const uint8_t *data, size_t bytes)
 	for (int i = GZIP; i < COMPRESSION_COUNT; i++)
 		if (bytes >= compressions[i].magic_bytes && memcmp(data, compressions[i].magic, compressions[i].magic_bytes) == 0)
 			return (enum compression)i;
-	bool skippable = bytes >= 4 && (data[0] & 0xf0) == 0x50 && memcmp(data + 1, "\x2a\x4d\x18", 3) == 0; /* a frame without data */
+	/* a frame without data */
+	bool skippable = bytes >= 4 && (data[0] & 0xf0) == 0x50 && memcmp(data + 1, "\x2a\x4d\x18", 3) == 0;
 	return skippable ? ZSTD : PLAIN;
 }
 
@@ -104,7 +105,8 @@ static int input_begin(struct stream *stream, struct err *err)
 {
 	long n = 1;
 	while (stream->input_bytes < MAGIC_BYTES && n != 0) {
-		n = stream->source.read(stream->source.context, stream->input + stream->input_bytes, INPUT_BYTES - stream->input_bytes, err);
+		n = stream->source.read(stream->source.context, stream->input + stream->input_bytes,
+					INPUT_BYTES - stream->input_bytes, err);
 		if (n < 0)
 			return (int)n;
 		stream->input_bytes += (size_t)n;
@@ -203,11 +205,13 @@ static long decoder_read(struct stream *stream, const void **ret_data, struct er
 		bool ended = r == 0; /* the decoder may still hold output */
 		if (ended && !stream->in_member)
 			return 0;
-		r = stream->compression == GZIP ? gzip_step(stream, &room, &room_bytes, err) : zstd_step(stream, &room, &room_bytes, err);
+		r = stream->compression == GZIP ? gzip_step(stream, &room, &room_bytes, err) :
+						  zstd_step(stream, &room, &room_bytes, err);
 		if (r < 0)
 			return r;
 		if (ended && room == stream->output && stream->in_member)
-			return damaged(stream, stream->compression == GZIP ? "it ends inside the gzip data" : "it ends inside the zstd data", err);
+			return damaged(stream, stream->compression == GZIP ? "it ends inside the gzip data" :
+									     "it ends inside the zstd data", err);
 	}
 	*ret_data = stream->output;
 	return room - stream->output;

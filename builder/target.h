@@ -32,8 +32,10 @@ struct target_ops {
 	int (*file_hole)(struct target *target, uint64_t bytes, struct err *err);
 	int (*file_end)(struct target *target, struct err *err);
 
-	/* Writes the tree. target_time is the time of what has none of its own; TARGET_TIME_NEWEST takes the newest mtime in the tree. */
-	int (*finish)(struct target *target, struct tree *tree, uint64_t target_time, struct target_stats *ret_stats, struct err *err);
+	/* Writes the tree. target_time is the time of what has none of its own; TARGET_TIME_NEWEST takes the newest mtime in the
+	 * tree. */
+	int (*finish)(struct target *target, struct tree *tree, uint64_t target_time, struct target_stats *ret_stats,
+		      struct err *err);
 
 	uint64_t (*bytes)(const struct target *target); /* written so far, for the progress */
 	void (*free)(struct target *target); /* and every struct file */

@@ -357,7 +357,8 @@ static void metadata_store(struct writer *writer)
 	writer->super.flags |= SQFS_FLAG_UNCOMPRESSED_INODES | SQFS_FLAG_UNCOMPRESSED_IDS | SQFS_FLAG_UNCOMPRESSED_XATTRS;
 }
 
-static int writer_finish(struct target *target, struct tree *tree, uint64_t image_time, struct target_stats *ret_stats, struct err *err)
+static int writer_finish(struct target *target, struct tree *tree, uint64_t image_time, struct target_stats *ret_stats,
+			 struct err *err)
 {
 	struct writer *writer = writer_of(target);
 	int r = sqfs_block_processor_finish(writer->processor);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The target that is an image: tree and data to SquashFS, through libsquashfs. Data is compressed by worker threads and written while it arrives; inodes,
- * directories and tables follow at the end, from the tree. The same calls give the same bytes, whatever the number of threads.
+ * The target that is an image: tree and data to SquashFS, through libsquashfs. Data is compressed by worker threads and written
+ * while it arrives; inodes, directories and tables follow at the end, from the tree. The same calls give the same bytes, whatever
+ * the number of threads.
  */
 #ifndef SIMG_BUILDER_WRITER_H
 #define SIMG_BUILDER_WRITER_H
@@ -30,7 +31,8 @@ int writer_options_check(struct writer_options *options, struct err *err);
 /* The version of the compressing library, on which the image's bytes depend; NULL where it does not say. */
 const char *writer_library_version(const struct writer_options *options);
 
-/* Writes the image's beginning. The options are checked ones. The output stays the caller's. The target is freed with target_free(). */
+/* Writes the image's beginning. The options are checked ones. The output stays the caller's. The target is freed with
+ * target_free(). */
 int writer_open(struct output *output, const struct writer_options *options, struct target **ret_target, struct err *err);
 
 #endif

@@ -107,7 +107,8 @@ struct xattr_set *xattr_intern(struct xattr_table *table, struct arena *arena, s
 		if (set->bytes == bytes && memcmp(set->data, data, bytes) == 0)
 			break;
 	if (set == NULL && (set = arena_alloc(arena, sizeof(*set) + bytes)) != NULL) {
-		*set = (struct xattr_set){ .chain = *bucket, .index = XATTR_UNUSED, .count = (uint32_t)count, .bytes = (uint32_t)bytes };
+		*set = (struct xattr_set){ .chain = *bucket, .index = XATTR_UNUSED, .count = (uint32_t)count,
+					   .bytes = (uint32_t)bytes };
 		memcpy(set->data, data, bytes);
 		*bucket = set;
 		table->count++;

@@ -45,7 +45,8 @@ void cache_blob_name(const struct digest *digest, char name[static NAME_MAX + 1]
 bool cache_key_is_sound(const char *key)
 {
 	size_t length = strlen(key);
-	return length > 0 && length <= KEY_BYTES_MAX && key[0] != '.' && strspn(key, "0123456789abcdefghijklmnopqrstuvwxyz.-") == length;
+	return length > 0 && length <= KEY_BYTES_MAX && key[0] != '.' &&
+	       strspn(key, "0123456789abcdefghijklmnopqrstuvwxyz.-") == length;
 }
 
 /* Keeps prune away as long as the descriptor or a copy of it is open, and dates the use. Neither is possible for every file. */
@@ -189,7 +190,8 @@ static int fetch_open_alone(struct cache_fetch *fetch, bool may_take_over)
 	int directory_fd = fetch->cache->partial;
 	cache_blob_name(&fetch->digest, usual);
 	partial_name_unique(fetch);
-	if (may_take_over && partial_is_idle(fetch->cache, usual) && renameat(directory_fd, usual, directory_fd, fetch->partial) == 0)
+	if (may_take_over && partial_is_idle(fetch->cache, usual) &&
+	    renameat(directory_fd, usual, directory_fd, fetch->partial) == 0)
 		return partial_open(directory_fd, fetch->partial, fetch->bytes);
 	return shared_create(directory_fd, fetch->partial, 0644);
 }
@@ -265,7 +267,8 @@ static void fetch_publish(struct cache_fetch *fetch, uint64_t bytes)
 	struct cache *cache = fetch->cache;
 	struct err ignored = ERR_INIT;
 	autoclose int found = -1;
-	if (cache_blob_find(cache, &fetch->digest, bytes, &found, &ignored) == 0 && shared_is(cache->partial, fetch->partial, fetch->fd) &&
+	if (cache_blob_find(cache, &fetch->digest, bytes, &found, &ignored) == 0 &&
+	    shared_is(cache->partial, fetch->partial, fetch->fd) &&
 	    renameat(cache->partial, fetch->partial, cache_blobs(cache, &fetch->digest), digest_hex(&fetch->digest)) == 0)
 		mark_used(fetch->fd);
 	else
@@ -296,8 +299,8 @@ static void partial_leave(const struct cache_fetch *fetch)
 	char usual[NAME_MAX + 1];
 	int directory_fd = fetch->cache->partial;
 	cache_blob_name(&fetch->digest, usual);
-	if (shared_is(directory_fd, fetch->partial, fetch->fd) && linkat(directory_fd, fetch->partial, directory_fd, usual, 0) < 0 &&
-	    errno != EEXIST)
+	if (shared_is(directory_fd, fetch->partial, fetch->fd) &&
+	    linkat(directory_fd, fetch->partial, directory_fd, usual, 0) < 0 && errno != EEXIST)
 		return;
 	shared_remove(directory_fd, fetch->partial, fetch->fd);
 }
@@ -328,7 +331,8 @@ static bool find_in(int room_fd, const char *key, int *ret_fd)
 
 int cache_file_find(struct cache *cache, enum cache_room room, const char *key, int *ret_fd)
 {
-	return cache_key_is_sound(key) && (find_in(cache->rooms[room], key, ret_fd) || find_in(cache->root_rooms[room], key, ret_fd));
+	return cache_key_is_sound(key) &&
+	       (find_in(cache->rooms[room], key, ret_fd) || find_in(cache->root_rooms[room], key, ret_fd));
 }
 
 static void file_write(struct cache *cache, enum cache_room room, const char *key, const void *data, size_t bytes, int fd)

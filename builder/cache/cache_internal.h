@@ -29,7 +29,7 @@ struct cache {
 	int partial, locks;
 	int rooms[CACHE_ROOM_COUNT];         /* the caller's, or -1: then nothing is found there and nothing stored */
 	int root_rooms[CACHE_ROOM_COUNT];    /* in a shared directory, what root made for everybody, or -1 */
-	unsigned stalled_s, stranger_s;      /* a download without progress for so long, or a stranger's in all, is not waited for */
+	unsigned stalled_s, stranger_s;      /* not waited for: a download without progress for so long, or a stranger's in all */
 	pthread_mutex_t mutex;               /* for distrusted */
 	struct strlist distrusted;           /* digests of blobs that are damaged and could not be removed */
 };

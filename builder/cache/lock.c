@@ -73,7 +73,8 @@ static void lock_partial(int fd, const char *name, char partial[static NAME_MAX 
 	ssize_t n = pread(fd, partial, NAME_MAX, 0);
 	partial[n > 0 ? n : 0] = '\0';
 	partial[strcspn(partial, "\n")] = '\0';
-	if (strncmp(partial, name, length) != 0 || (partial[length] != '\0' && partial[length] != '.') || strchr(partial, '/') != NULL)
+	if (strncmp(partial, name, length) != 0 || (partial[length] != '\0' && partial[length] != '.') ||
+	    strchr(partial, '/') != NULL)
 		strcpy(partial, name);
 }
 

@@ -24,8 +24,9 @@ enum { STALLED_SECONDS = 60, STRANGER_SECONDS = 600, USER_NAME_MAX = 32 };
 const char *const CACHE_ROOM_NAMES[CACHE_ROOM_COUNT] = { [CACHE_DERIVED] = "derived", [CACHE_IMAGES] = "images" };
 const char *const CACHE_ALGORITHM_NAMES[CACHE_ALGORITHM_COUNT] = { "sha256", "sha512" };
 
-static const char TAG[] = "Signature: 8a477f597d28d172789f06886806bc55\n"
-			  "# This directory is a cache of simg, and needs no backup. See simg-cache(1) and https://bford.info/cachedir/\n";
+static const char TAG[] =
+	"Signature: 8a477f597d28d172789f06886806bc55\n"
+	"# This directory is a cache of simg, and needs no backup. See simg-cache(1) and https://bford.info/cachedir/\n";
 
 static int err_place(struct err *err)
 {
@@ -62,7 +63,8 @@ static int place_of_user(char **ret_path, struct err *err)
 		below = ".cache/simg";
 	}
 	if (base == NULL || base[0] != '/') {
-		err_set(err, ENOENT, "there is no place for the cache: HOME is %s", home == NULL ? "not set" : "not an absolute path");
+		err_set(err, ENOENT, "there is no place for the cache: HOME is %s",
+			home == NULL ? "not set" : "not an absolute path");
 		return err_place(err);
 	}
 	autofree char *path = NULL;
@@ -196,8 +198,9 @@ int cache_open(const char *directory, struct cache **ret_cache, struct err *err)
 	struct cache *cache = malloc(sizeof(*cache));
 	if (cache == NULL)
 		return err_sys(err, ENOMEM, "cannot open the cache");
-	*cache = (struct cache){ .fd = -1, .blobs = { -1, -1 }, .partial = -1, .locks = -1, .rooms = { -1, -1 }, .root_rooms = { -1, -1 },
-				 .stalled_s = STALLED_SECONDS, .stranger_s = STRANGER_SECONDS, .mutex = PTHREAD_MUTEX_INITIALIZER };
+	*cache = (struct cache){ .fd = -1, .blobs = { -1, -1 }, .partial = -1, .locks = -1, .rooms = { -1, -1 },
+				 .root_rooms = { -1, -1 }, .stalled_s = STALLED_SECONDS, .stranger_s = STRANGER_SECONDS,
+				 .mutex = PTHREAD_MUTEX_INITIALIZER };
 	int r = place_find(directory, &cache->directory, err);
 	if (r == 0 && (cache->fd = place_open(cache->directory)) < 0) {
 		r = err_sys(err, -cache->fd, "cannot open the cache directory '%s'", cache->directory);

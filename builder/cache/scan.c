@@ -77,8 +77,8 @@ static int entry_add(struct scan *scan, size_t place, const char *name, struct e
 {
 	struct scan_entry entry = { .place = place };
 	struct stat st;
-	if (!entry_identify(&scan->places[place], name, &entry) || fstatat(scan->places[place].fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    !S_ISREG(st.st_mode))
+	if (!entry_identify(&scan->places[place], name, &entry) ||
+	    fstatat(scan->places[place].fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
 		return 0;
 	struct scan_entry *entries = reallocarray(scan->entries, scan->count + 1, sizeof(entry));
 	if (entries == NULL || (scan->entries = entries, entry.name = strdup(name)) == NULL)

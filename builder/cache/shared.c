@@ -48,8 +48,8 @@ void shared_random(char text[static SHARED_RANDOM_CHARS + 1])
 bool shared_is(int directory_fd, const char *name, int fd)
 {
 	struct stat named, open;
-	return fstatat(directory_fd, name, &named, AT_SYMLINK_NOFOLLOW) == 0 && fstat(fd, &open) == 0 && named.st_dev == open.st_dev &&
-	       named.st_ino == open.st_ino;
+	return fstatat(directory_fd, name, &named, AT_SYMLINK_NOFOLLOW) == 0 && fstat(fd, &open) == 0 &&
+	       named.st_dev == open.st_dev && named.st_ino == open.st_ino;
 }
 
 void shared_remove(int directory_fd, const char *name, int fd)

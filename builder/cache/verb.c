@@ -83,8 +83,9 @@ static int list_json(const struct cache *cache, const struct scan *scan, struct 
 	json_object_set_new(top, "files", files);
 	for (size_t i = 0; i < scan->count; i++) {
 		const struct scan_entry *entry = &scan->entries[i];
-		json_array_append_new(files, json_pack("{ss ss sI sI}", "kind", scan_kind_name(entry->kind), "name", scan_text(entry),
-						       "bytes", (json_int_t)entry->bytes, "used", (json_int_t)entry->used));
+		json_array_append_new(files,
+				      json_pack("{ss ss sI sI}", "kind", scan_kind_name(entry->kind), "name", scan_text(entry),
+						"bytes", (json_int_t)entry->bytes, "used", (json_int_t)entry->used));
 	}
 	int r = json_dumpf(top, stdout, JSON_INDENT(2));
 	putchar('\n');

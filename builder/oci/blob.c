@@ -93,8 +93,8 @@ bool blob_is_abandoned(const struct blob *blob)
 	return abandoned;
 }
 
-/* How many bytes can be read at offset without waiting for more. At the end of what is there, waits until the blob's fate is known: its last bytes
- * are worth nothing before the digest was compared. */
+/* How many bytes can be read at offset without waiting for more. At the end of what is there, waits until the blob's fate is known:
+ * its last bytes are worth nothing before the digest was compared. */
 static long wait_for(struct blob *blob, uint64_t offset, struct err *err)
 {
 	long available = 0;
@@ -126,8 +126,8 @@ long blob_read(struct blob *blob, uint64_t offset, void *data, size_t bytes, str
 	if (n < 0)
 		return err_sys(err, errno, "cannot read '%s'", blob->name);
 	if (n == 0)
-		return err_set(err, EBADMSG, "'%s' is truncated: it ends after %llu of %llu bytes", blob->name, (unsigned long long)offset,
-			       (unsigned long long)blob->bytes);
+		return err_set(err, EBADMSG, "'%s' is truncated: it ends after %llu of %llu bytes", blob->name,
+			       (unsigned long long)offset, (unsigned long long)blob->bytes);
 	return n;
 }
 

@@ -15,7 +15,8 @@ struct blob;
 struct err;
 
 /* A blob that is all there. Takes the descriptor, also when it fails. name is for messages and is copied. verified says that its
- * digest has been compared with the bytes that the descriptor leads to; else a reader that needs to know compares it. NULL without memory. */
+ * digest has been compared with the bytes that the descriptor leads to; else a reader that needs to know compares it. NULL without
+ * memory. */
 struct blob *blob_of_file(int fd, uint64_t offset, uint64_t bytes, bool verified, const char *name);
 
 /* A blob that arrives: bytes is how many it will be. The same descriptor is written by the one who makes it, who says so with

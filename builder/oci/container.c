@@ -51,7 +51,9 @@ static int document_check(const struct document *document, const struct descript
 	hash_free(hash);
 	if (!digest_is_set(&is))
 		return err_sys(err, ENOMEM, "cannot compute the digest of %s", document->name);
-	return digest_equal(&is, &descriptor->digest) ? 0 : err_set(err, EBADMSG, "%s is damaged: its digest is %s", document->name, is.text);
+	if (digest_equal(&is, &descriptor->digest))
+		return 0;
+	return err_set(err, EBADMSG, "%s is damaged: its digest is %s", document->name, is.text);
 }
 
 /* Content that a descriptor embeds is taken without asking for it; its digest is compared all the same. */
@@ -108,7 +110,8 @@ static int image_read(struct container *container, const struct container_option
 	if (r == 0)
 		r = document_get(&container->manifest.config, true, reader, options->name, &config, err);
 	if (r == 0)
-		r = image_config_parse(config.text, config.bytes, container->manifest.layer_count, config.name, &container->config, err);
+		r = image_config_parse(config.text, config.bytes, container->manifest.layer_count, config.name, &container->config,
+				       err);
 	return r < 0 ? r : container_platform_check(container, options, err);
 }
 
@@ -128,12 +131,13 @@ static int index_follow(struct document *document, const struct container_option
 }
 
 static int document_resolve(struct container *container, const struct container_options *options, struct document *document,
-			    const char *content_type, const struct document_reader *reader, struct descriptor *chosen, struct err *err)
+			    const char *content_type, const struct document_reader *reader, struct descriptor *chosen,
+			    struct err *err)
 {
 	enum document_kind kind;
 	for (int depth = 0; depth <= INDEX_DEPTH_MAX; depth++) {
-		int r = document_kind(document->text, document->bytes, depth == 0 ? content_type : chosen->media_type, document->name,
-				      &kind, err);
+		int r = document_kind(document->text, document->bytes, depth == 0 ? content_type : chosen->media_type,
+				      document->name, &kind, err);
 		if (r < 0)
 			return r;
 		if (kind == DOCUMENT_MANIFEST) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A container image where it lies: in a registry, in an OCI layout, in an archive. Opening finds manifest and configuration, compares their
- * digests, and chooses the platform. The layers' bytes come as blobs.
+ * A container image where it lies: in a registry, in an OCI layout, in an archive. Opening finds manifest and configuration,
+ * compares their digests, and chooses the platform. The layers' bytes come as blobs.
  */
 #ifndef SIMG_BUILDER_OCI_CONTAINER_H
 #define SIMG_BUILDER_OCI_CONTAINER_H
@@ -27,8 +27,8 @@ struct container_options {
 
 struct container {
 	const struct container_kind *kind;
-	char *source;             /* canonical: "docker://docker.io/library/debian:12"; never a credential in it. Of a file's name and place
-				   * nothing: the same content is to give the same image; "oci-archive:TAG" */
+	char *source;             /* canonical: "docker://docker.io/library/debian:12", "oci-archive:TAG"; never a credential in it,
+				   * and of a file's name and place nothing: the same content is to give the same image */
 	struct digest digest;     /* of the manifest. Docker's own archives have none: then that of the configuration */
 	struct manifest manifest; /* in an archive of Docker, compressed layers have no digest, only their diff_ids */
 	struct image_config config;
@@ -40,12 +40,12 @@ struct container_kind {
 	/* rest is what follows "SCHEME:". The caller ends it with container_close(). */
 	int (*open)(const char *rest, const struct container_options *options, struct container **ret_container, struct err *err);
 
-	/* The bytes of a layer. Returns at once if they are at hand, or once a download of them has begun. Any thread may call it; the
-	 * caller drops the blob with blob_unref(). Blocks while another process downloads the same blob. */
+	/* The bytes of a layer. Returns at once if they are at hand, or once a download of them has begun. Any thread may call it;
+	 * the caller drops the blob with blob_unref(). Blocks while another process downloads the same blob. */
 	int (*layer_open)(struct container *container, size_t layer, struct blob **ret_blob, struct err *err);
 
-	/* The bytes that came from layer_open() were not those that the digest names: forgets the stored copy. Returns whether another
-	 * layer_open() can do better. */
+	/* The bytes that came from layer_open() were not those that the digest names: forgets the stored copy. Returns whether
+	 * another layer_open() can do better. */
 	bool (*layer_discard)(struct container *container, size_t layer);
 
 	/* Bytes that had to be fetched so far, and of how many in all. Any thread may call it. */
@@ -62,23 +62,23 @@ void container_release(struct container *container);
 /* Takes NULL. */
 void container_close(struct container *container);
 
-/* Follows documents from the first one to one manifest and its configuration: chooses in indexes, compares sizes and digests, checks that
- * manifest and configuration agree. The two callbacks are how the container's kind gets at bytes by descriptor. */
+/* Follows documents from the first one to one manifest and its configuration: chooses in indexes, compares sizes and digests,
+ * checks that manifest and configuration agree. The two callbacks are how the container's kind gets at bytes by descriptor. */
 struct document_reader {
 	void *context;
-	/* Reads all of it, at most bytes_max; the caller frees. Digest and size are compared by container_resolve(). is_blob tells a
-	 * registry which of its two addresses to ask: a configuration is a blob, a manifest or an index is not. */
+	/* Reads all of it, at most bytes_max; the caller frees. Digest and size are compared by container_resolve(). is_blob tells
+	 * a registry which of its two addresses to ask: a configuration is a blob, a manifest or an index is not. */
 	int (*read)(void *context, const struct descriptor *descriptor, bool is_blob, size_t bytes_max, char **ret_text,
 		    size_t *ret_bytes, struct err *err);
 };
 
-/* text is the first document, its digest compared already where one was asked for; content_type NULL if unknown. Fills container->manifest
- * and config, and digest, unless that is set already to the one of text and text is a manifest. */
+/* text is the first document, its digest compared already where one was asked for; content_type NULL if unknown. Fills
+ * container->manifest and config, and digest, unless that is set already to the one of text and text is a manifest. */
 int container_resolve(struct container *container, const struct container_options *options, const char *text, size_t bytes,
 		      const char *content_type, const struct document_reader *reader, struct err *err);
 
-/* Compares the configuration's platform with the wanted one, for a container that was not made by container_resolve(). -ENOTSUP for another
- * system than Linux; another architecture is -ENOENT if one was given, else a note. */
+/* Compares the configuration's platform with the wanted one, for a container that was not made by container_resolve(). -ENOTSUP for
+ * another system than Linux; another architecture is -ENOENT if one was given, else a note. */
 int container_platform_check(const struct container *container, const struct container_options *options, struct err *err);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What "docker save" and "podman save" write, "docker-archive:FILE[:TAG]": manifest.json names a configuration and layers for each image.
- * TAG is one of the image's names, or "sha256:" and the image's number. There are no digests of the layers, only those of their
- * decompressed streams, in the configuration. Since version 25 Docker writes an OCI layout into the same archive.
+ * What "docker save" and "podman save" write, "docker-archive:FILE[:TAG]": manifest.json names a configuration and layers for each
+ * image. TAG is one of the image's names, or "sha256:" and the image's number. There are no digests of the layers, only those of
+ * their decompressed streams, in the configuration. Since version 25 Docker writes an OCI layout into the same archive.
  * Source: Docker, "Docker Image Specification v1.2", "Combined Image JSON + Filesystem Changeset Format".
  */
 #include "builder/oci/container_store.h"
@@ -113,7 +113,8 @@ static int selection_check(const struct selection *selection, const struct store
 }
 
 /* A layer as it stands in the archive: one that is not compressed has the digest of its stream. */
-static int layer_describe(struct store *store, const char *path, const struct digest *diff_id, struct descriptor *layer, struct err *err)
+static int layer_describe(struct store *store, const char *path, const struct digest *diff_id, struct descriptor *layer,
+			  struct err *err)
 {
 	static const unsigned char gzip[] = { 0x1f, 0x8b }, zstd[] = { 0x28, 0xb5, 0x2f, 0xfd };
 	unsigned char magic[MAGIC_BYTES] = { 0 };
@@ -125,7 +126,8 @@ static int layer_describe(struct store *store, const char *path, const struct di
 	close(extent.fd);
 	if (n < 0)
 		return err_sys(err, errno, "cannot read '%s' in '%s'", path, store->name);
-	const char *suffix = memcmp(magic, gzip, sizeof(gzip)) == 0 ? ".gzip" : memcmp(magic, zstd, sizeof(zstd)) == 0 ? ".zstd" : "";
+	bool is_gzip = memcmp(magic, gzip, sizeof(gzip)) == 0, is_zstd = memcmp(magic, zstd, sizeof(zstd)) == 0;
+	const char *suffix = is_gzip ? ".gzip" : is_zstd ? ".zstd" : "";
 	if (!path_digest(path, &layer->digest) && suffix[0] == '\0')
 		layer->digest = *diff_id;
 	layer->bytes = extent.bytes;
@@ -182,7 +184,8 @@ static int config_read(struct container_store *stored, const char *path, struct 
 		return r < 0 ? r : err_set(err, ENOENT, "'%s' is incomplete: there is no '%s'", stored->store->name, path);
 	snprintf(where, sizeof(where), "the configuration '%s' in '%s'", path, stored->store->name);
 	digest_of(text, bytes, &descriptor->digest);
-	if (path_digest(path, &named) && strcmp(digest_algorithm(&named), "sha256") == 0 && !digest_equal(&named, &descriptor->digest))
+	if (path_digest(path, &named) && strcmp(digest_algorithm(&named), "sha256") == 0 &&
+	    !digest_equal(&named, &descriptor->digest))
 		return err_set(err, EBADMSG, "%s is damaged: its digest is %s", where, descriptor->digest.text);
 	descriptor->bytes = bytes;
 	descriptor->media_type = strdup(CONFIG_TYPE);
@@ -248,7 +251,8 @@ static int archive_fill(struct container_store *stored, const char *tag, const s
 	return r < 0 ? r : image_read(stored, &selection.image, options, err);
 }
 
-static int archive_open(const char *rest, const struct container_options *options, struct container **ret_container, struct err *err)
+static int archive_open(const char *rest, const struct container_options *options, struct container **ret_container,
+			struct err *err)
 {
 	autofree char *path = NULL;
 	const char *tag;

@@ -104,7 +104,9 @@ static int entry_consider(struct selection *selection, const struct field *objec
 		selection->name = name;
 	else if (taken == TAKEN_MAX || strcmp(selection->name != NULL ? selection->name : "", name != NULL ? name : "") != 0)
 		selection->several = true;
-	return json_array_append(selection->taken, object->value) == 0 ? 0 : err_sys(err, ENOMEM, "cannot read %s", object->document);
+	if (json_array_append(selection->taken, object->value) != 0)
+		return err_sys(err, ENOMEM, "cannot read %s", object->document);
+	return 0;
 }
 
 static bool any_named(const struct field *entries)
@@ -209,7 +211,8 @@ static int version_check(struct store *store, struct err *err)
 		return r;
 	r = field_string(&root, "imageLayoutVersion", &version, err);
 	if (r >= 0 && (version == NULL || strncmp(version, "1.", 2) != 0))
-		r = err_set(err, ENOTSUP, "'%s' is an OCI layout of version '%s', not 1", store->name, version != NULL ? version : "");
+		r = err_set(err, ENOTSUP, "'%s' is an OCI layout of version '%s', not 1", store->name,
+			    version != NULL ? version : "");
 	return r < 0 ? r : 0;
 }
 
@@ -276,7 +279,8 @@ static int layout_open(const char *rest, const struct container_options *options
 	return r < 0 ? r : container_make(&container_layout, store, tag, options, ret_container, err);
 }
 
-static int oci_archive_open(const char *rest, const struct container_options *options, struct container **ret_container, struct err *err)
+static int oci_archive_open(const char *rest, const struct container_options *options, struct container **ret_container,
+			    struct err *err)
 {
 	autofree char *path = NULL;
 	const char *tag;

@@ -71,8 +71,8 @@ static int layer_find(struct container_store *stored, size_t layer, struct exten
 	}
 	if (descriptor->bytes != 0 && descriptor->bytes != extent.bytes) {
 		close(extent.fd);
-		return err_set(err, EBADMSG, "'%s' in '%s' has %llu bytes, not %llu: it is truncated or damaged", path, stored->store->name,
-			       (unsigned long long)extent.bytes, (unsigned long long)descriptor->bytes);
+		return err_set(err, EBADMSG, "'%s' in '%s' has %llu bytes, not %llu: it is truncated or damaged", path,
+			       stored->store->name, (unsigned long long)extent.bytes, (unsigned long long)descriptor->bytes);
 	}
 	*ret_extent = extent;
 	return 0;

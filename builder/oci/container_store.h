@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the containers have in common whose bytes lie in a store (store.h), that is in layouts and archives: the layers are files of it,
- * and nothing is ever fetched.
+ * What the containers have in common whose bytes lie in a store (store.h), that is in layouts and archives: the layers are files of
+ * it, and nothing is ever fetched.
  */
 #ifndef SIMG_BUILDER_OCI_CONTAINER_STORE_H
 #define SIMG_BUILDER_OCI_CONTAINER_STORE_H
@@ -16,15 +16,15 @@ struct container_store {
 	struct strlist layer_paths; /* in the store, of the manifest's layers */
 };
 
-/* Takes "PATH[:TAG]" apart. A path may have colons in it: the longest one that exists counts. *ret_tag is a part of text, or NULL. The
- * caller frees *ret_path. */
+/* Takes "PATH[:TAG]" apart. A path may have colons in it: the longest one that exists counts. *ret_tag is a part of text, or NULL.
+ * The caller frees *ret_path. */
 int container_store_split(const char *text, char **ret_path, const char **ret_tag, struct err *err);
 
 /* Whether two names mean one image: "debian" and "docker.io/library/debian:latest". */
 bool container_store_tag_equal(const char *a, const char *b);
 
-/* Makes an empty container (tag: NULL if none was given), which the caller ends with container_close(), also when something fails afterwards. Takes the store. NULL
- * without memory. */
+/* Makes an empty container (tag: NULL if none was given), which the caller ends with container_close(), also when something fails
+ * afterwards. Takes the store. NULL without memory. */
 struct container_store *container_store_new(const struct container_kind *kind, const char *tag, struct store *store);
 
 /* Checks that each layer is there, and that its size is the one that its descriptor names, unless that is 0. */

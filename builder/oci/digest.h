@@ -19,7 +19,8 @@ struct digest {
 	char text[DIGEST_TEXT_MAX];
 };
 
-/* Takes bytes of text, which need no terminating zero. -EINVAL, naming the text, for anything but a canonical digest of these two algorithms. */
+/* Takes bytes of text, which need no terminating zero. -EINVAL, naming the text, for anything but a canonical digest of these two
+ * algorithms. */
 int digest_parse(const char *text, size_t bytes, struct digest *ret_digest, struct err *err);
 
 bool digest_is_set(const struct digest *digest);

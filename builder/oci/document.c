@@ -12,7 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Two bytes of text ("[]") can become a hundred of memory. Real documents have hundreds of values, an image of 4096 layers 40,000. */
+/* Two bytes of text ("[]") can become a hundred of memory. Real documents have hundreds of values, an image of 4096 layers
+ * 40,000. */
 enum { VALUES_MAX = 1 << 19 };
 
 static const char *type_name(json_type type)

@@ -21,8 +21,8 @@ struct field {
 	char path[FIELD_PATH_MAX]; /* "layers[3].size", empty for the document itself */
 };
 
-/* Reads a document whose root is an object or an array (type). Refuses more than bytes_max, duplicate keys, anything behind the end, and
- * what would take a hundred times its bytes in memory. *ret_root is to be released (autoroot); -EBADMSG. */
+/* Reads a document whose root is an object or an array (type). Refuses more than bytes_max, duplicate keys, anything behind the
+ * end, and what would take a hundred times its bytes in memory. *ret_root is to be released (autoroot); -EBADMSG. */
 int document_parse(const char *text, size_t bytes, size_t bytes_max, const char *name, json_type type, struct field *ret_root,
 		   struct err *err);
 

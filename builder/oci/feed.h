@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The second reading of all layers as one source of files: a thread for each layer, up to four at a time, decompresses ahead, and the
- * files come out in turns of about four megabytes from each. So compression is not held up by one thread's decompression, and
+ * The second reading of all layers as one source of files: a thread for each layer, up to four at a time, decompresses ahead, and
+ * the files come out in turns of about four megabytes from each. So compression is not held up by one thread's decompression, and
  * the order depends on the layers alone, never on time or on the number of processors: the same layers give the same image.
  *
  * Memory: 3 MiB for each of the four threads, and what decompression takes.

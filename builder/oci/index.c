@@ -79,7 +79,8 @@ static void record_write(uint8_t *to, size_t bytes, const struct source_entry *e
 		.path_bytes = (uint32_t)strlen(entry->path),
 		.target_bytes = (uint32_t)strlen(target),
 		.xattr_count = (uint32_t)entry->xattr_count,
-		.flags = (entry->hard_link ? FLAG_HARD_LINK : 0u) | (entry->acl ? FLAG_ACL : 0u) | (entry->target != NULL ? FLAG_TARGET : 0u),
+		.flags = (entry->hard_link ? FLAG_HARD_LINK : 0u) | (entry->acl ? FLAG_ACL : 0u) |
+			 (entry->target != NULL ? FLAG_TARGET : 0u),
 	};
 	uint8_t *end = to + bytes;
 	to = append(to, &record, sizeof(record));

@@ -31,8 +31,8 @@ struct index_cursor {
 /* -ENOMEM when it grows beyond a gigabyte, which takes about eight million entries. */
 int index_add(struct index *index, const struct source_entry *entry, struct err *err);
 
-/* Returns 1 and the next entry, which is valid until the next call, or 0 at the end. -EBADMSG for an index that was not made by index_add(): it
- * may come from a file. */
+/* Returns 1 and the next entry, which is valid until the next call, or 0 at the end. -EBADMSG for an index that was not made by
+ * index_add(): it may come from a file. */
 int index_next(struct index_cursor *cursor, struct source_entry *ret_entry, struct err *err);
 
 void index_cursor_free(struct index_cursor *cursor);

@@ -112,8 +112,8 @@ static int diff_compare(const struct layer *layer, const struct hash *diff, stru
 	hash_digest(diff, &seen);
 	if (digest_equal(&seen, &layer->diff_id))
 		return 0;
-	err_set(err, EBADMSG, "%s is not what the image's configuration says: it decompresses to %s, not %s", layer->name, seen.text,
-		layer->diff_id.text);
+	err_set(err, EBADMSG, "%s is not what the image's configuration says: it decompresses to %s, not %s", layer->name,
+		seen.text, layer->diff_id.text);
 	return err_hint(err, "the image is inconsistent where it comes from; it has to be made again there");
 }
 
@@ -146,8 +146,8 @@ static bool index_key(const struct layer *layer, char key[KEY_MAX])
 {
 	if (!digest_is_set(&layer->digest))
 		return false;
-	snprintf(key, KEY_MAX, "%s-%s.%.32s.%s", digest_algorithm(&layer->digest), digest_hex(&layer->digest), digest_hex(&layer->diff_id),
-		 BYTE_ORDER == LITTLE_ENDIAN ? "index1l" : "index1b");
+	snprintf(key, KEY_MAX, "%s-%s.%.32s.%s", digest_algorithm(&layer->digest), digest_hex(&layer->digest),
+		 digest_hex(&layer->diff_id), BYTE_ORDER == LITTLE_ENDIAN ? "index1l" : "index1b");
 	return true;
 }
 
@@ -182,7 +182,8 @@ static bool index_load(struct layer *layer, struct cache *cache)
 	char key[KEY_MAX];
 	autoclose int fd = -1;
 	struct stat st;
-	if (cache == NULL || !blob_is_whole(layer->blob) || !index_key(layer, key) || cache_file_find(cache, CACHE_DERIVED, key, &fd) != 1)
+	if (cache == NULL || !blob_is_whole(layer->blob) || !index_key(layer, key) ||
+	    cache_file_find(cache, CACHE_DERIVED, key, &fd) != 1)
 		return false;
 	if (fstat(fd, &st) < 0 || st.st_size < (off_t)sizeof(struct index_head) || st.st_size > (off_t)1 << 31)
 		return false;
@@ -265,7 +266,8 @@ static int extract(const struct layer *layer, struct input *input, const struct 
 	return r;
 }
 
-int layer_extract(const struct layer *layer, const struct wanted *wanted, size_t count, const struct layer_sink *sink, struct err *err)
+int layer_extract(const struct layer *layer, const struct wanted *wanted, size_t count, const struct layer_sink *sink,
+		  struct err *err)
 {
 	struct input input;
 	struct digest digest = layer->digest;

@@ -37,11 +37,12 @@ struct layer_sink {
 	void *context;
 };
 
-/* The first reading, or the index from the cache (which may be NULL). -EUCLEAN: the blob's bytes are not those that its digest names. -EBADMSG: they are, but
- * they are damaged, or not what the image's configuration says. */
+/* The first reading, or the index from the cache (which may be NULL). -EUCLEAN: the blob's bytes are not those that its digest
+ * names. -EBADMSG: they are, but they are damaged, or not what the image's configuration says. */
 int layer_scan(struct layer *layer, struct cache *cache, struct err *err);
 
 /* The second reading. wanted is sorted by entry. Errors as before, and those of the sink. */
-int layer_extract(const struct layer *layer, const struct wanted *wanted, size_t count, const struct layer_sink *sink, struct err *err);
+int layer_extract(const struct layer *layer, const struct wanted *wanted, size_t count, const struct layer_sink *sink,
+		  struct err *err);
 
 #endif

@@ -22,8 +22,8 @@ struct layers_options {
 	unsigned jobs;       /* processors to use */
 };
 
-/* -EUCLEAN: stored bytes turned out to be damaged in the second reading, and have been discarded: the build has to begin again, with a
- * new target and a new tree. */
+/* -EUCLEAN: stored bytes turned out to be damaged in the second reading, and have been discarded: the build has to begin again,
+ * with a new target and a new tree. */
 int layers_load(struct load *load, struct container *container, const struct layers_options *options, struct err *err);
 
 #endif

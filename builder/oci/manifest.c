@@ -172,7 +172,8 @@ static int refuse(const char *name, const struct media_type *type, struct err *e
 	return -ENOTSUP;
 }
 
-/* What the Content-Type says, without its parameters. NULL if it says nothing: registries send "application/json", "text/plain", … */
+/* What the Content-Type says, without its parameters. NULL if it says nothing: registries send "application/json", "text/plain",
+ * … */
 static const struct media_type *content_type_find(const char *content_type)
 {
 	char name[MEDIA_TYPE_MAX];
@@ -192,7 +193,9 @@ static int own_type_find(const struct field *root, const struct media_type **ret
 	if (r < 0 || name == NULL)
 		return r;
 	*ret_type = FIND(document_types, name);
-	return *ret_type != NULL ? 0 : err_set(err, ENOTSUP, "%s is of the type '%s', which is no container image", root->document, name);
+	if (*ret_type == NULL)
+		return err_set(err, ENOTSUP, "%s is of the type '%s', which is no container image", root->document, name);
+	return 0;
 }
 
 static int schema_check(const struct field *root, struct err *err)
@@ -333,7 +336,8 @@ static int choice_fail(const struct choice *choice, const char *name, struct err
 		return err_hint(err, "--arch chooses another one");
 	}
 	if (choice->bare_count > 1)
-		return err_set(err, ENOENT, "%s lists %zu images and does not say which is for %s", name, choice->bare_count, wanted);
+		return err_set(err, ENOENT, "%s lists %zu images and does not say which is for %s", name, choice->bare_count,
+			       wanted);
 	return err_set(err, ENOENT, "%s lists no container image", name);
 }
 
@@ -379,8 +383,8 @@ static int config_check(const struct field *root, const struct descriptor *confi
 	int r = field_string(root, "artifactType", &artifact, err);
 	if (r < 0)
 		return r;
-	return artifact_refuse(root->document, type != NULL ? type->refused : "an artifact", artifact != NULL ? artifact : config->media_type,
-			       err);
+	return artifact_refuse(root->document, type != NULL ? type->refused : "an artifact",
+			       artifact != NULL ? artifact : config->media_type, err);
 }
 
 static int layer_check(const struct field *at, const struct descriptor *layer, struct err *err)

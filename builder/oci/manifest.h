@@ -51,20 +51,20 @@ struct image_config {
 	char *os, *architecture, *variant, *created; /* NULL where the configuration does not say */
 };
 
-/* What a document is: its own "mediaType" tells, else the content_type under which it came (NULL: unknown), else its shape. Refused:
- * schema 1 and artifacts (-ENOTSUP), documents with both "manifests" and "layers" (CVE-2021-41190) and what contradicts its media
- * type (-EBADMSG). Here and below, name is how messages call the document: "the manifest of 'app.tar'". */
+/* What a document is: its own "mediaType" tells, else the content_type under which it came (NULL: unknown), else its shape.
+ * Refused: schema 1 and artifacts (-ENOTSUP), documents with both "manifests" and "layers" (CVE-2021-41190) and what contradicts
+ * its media type (-EBADMSG). Here and below, name is how messages call the document: "the manifest of 'app.tar'". */
 int document_kind(const char *text, size_t bytes, const char *content_type, const char *name, enum document_kind *ret_kind,
 		  struct err *err);
 
-/* The entry of an index for the platform: the one that platform_rank() finds best, the first of several. Attestations and other entries
- * for no platform are skipped; an entry without a platform is taken only if it is the only one. -ENOENT with what there is if nothing
- * fits. The caller frees with descriptor_free(). */
+/* The entry of an index for the platform: the one that platform_rank() finds best, the first of several. Attestations and other
+ * entries for no platform are skipped; an entry without a platform is taken only if it is the only one. -ENOENT with what there is
+ * if nothing fits. The caller frees with descriptor_free(). */
 int index_choose(const char *text, size_t bytes, const struct platform *platform, const char *name, struct descriptor *ret_chosen,
 		 struct err *err);
 
-/* Refuses (-ENOTSUP) what is no container image (a Helm chart, an artifact, …) by the media types of config and layers, and says so. The
- * caller frees with manifest_free(). */
+/* Refuses (-ENOTSUP) what is no container image (a Helm chart, an artifact, …) by the media types of config and layers, and says
+ * so. The caller frees with manifest_free(). */
 int manifest_parse(const char *text, size_t bytes, const char *name, struct manifest *ret_manifest, struct err *err);
 
 /* layer_count: of the manifest; another number of diff_ids is refused. The caller frees with image_config_free(). */

@@ -107,7 +107,8 @@ static int variant_number(const char *architecture, const char *variant)
 		minor = strtol(end + 1, &end, 10);
 	if (!isdigit((unsigned char)variant[0]) || *end != '\0' || major > 99 || minor > 99)
 		return -1;
-	bool plain = minor == 0 && ((strcmp(architecture, "arm64") == 0 && major == 8) || (strcmp(architecture, "amd64") == 0 && major == 1));
+	bool plain = minor == 0 &&
+		     ((strcmp(architecture, "arm64") == 0 && major == 8) || (strcmp(architecture, "amd64") == 0 && major == 1));
 	return plain ? 0 : (int)(major * 100 + minor);
 }
 

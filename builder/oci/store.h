@@ -29,13 +29,13 @@ struct store_ops {
 	void (*close)(struct store *store);
 };
 
-/* A directory. Symbolic links in it are followed: it is the user's own, and some programs share blobs between layouts in this way. What
- * they lead to is compared with its digest like everything else. */
+/* A directory. Symbolic links in it are followed: it is the user's own, and some programs share blobs between layouts in this way.
+ * What they lead to is compared with its digest like everything else. */
 int store_directory_open(const char *path, struct store **ret_store, struct err *err);
 
-/* A tar archive; "-" is standard input. A file that is not compressed is read in place; of anything else, a decompressed copy without a
- * name is kept in the cache's directory until the store is closed. Where a path is there twice, the last one counts. Links lead to other files
- * of the archive, never out of it. */
+/* A tar archive; "-" is standard input. A file that is not compressed is read in place; of anything else, a decompressed copy
+ * without a name is kept in the cache's directory until the store is closed. Where a path is there twice, the last one counts.
+ * Links lead to other files of the archive, never out of it. */
 int store_tar_open(const char *path, const struct container_options *options, struct store **ret_store, struct err *err);
 
 /* A whole file into memory: 1 and *ret_text (the caller frees it, it ends with a zero byte), or 0 if there is none. */

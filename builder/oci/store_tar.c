@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The store that is a tar archive: see store.h. libarchive reads the headers; the data between them is skipped, and read later where it
- * lies. Nothing in the archive is trusted: names are only looked up, never opened, and every range is checked against the file.
+ * The store that is a tar archive: see store.h. libarchive reads the headers; the data between them is skipped, and read later
+ * where it lies. Nothing in the archive is trusted: names are only looked up, never opened, and every range is checked against the
+ * file.
  */
 #include "builder/oci/store.h"
 
@@ -91,7 +92,8 @@ static la_ssize_t input_read(struct archive *archive, void *data, const void **r
 	struct input *input = data;
 	ssize_t n;
 	if (input->at > input->headers_end) {
-		err_set(&input->err, EFBIG, "the archive '%s' has a member with more than 16 MiB of headers", input->tarball->store.name);
+		err_set(&input->err, EFBIG, "the archive '%s' has a member with more than 16 MiB of headers",
+			input->tarball->store.name);
 		archive_set_error(archive, EIO, "read failed");
 		return -1;
 	}
@@ -128,7 +130,8 @@ static int input_failed(const struct input *input, struct archive *archive, stru
 	if (tarball->count == 0 && archive_format(archive) == 0)
 		return err_set(err, EBADMSG, "'%s' is not a tar archive", tarball->store.name);
 	const char *why = archive_error_string(archive);
-	return err_set(err, EBADMSG, "the archive '%s' is truncated or damaged: %s", tarball->store.name, why != NULL ? why : "unknown reason");
+	return err_set(err, EBADMSG, "the archive '%s' is truncated or damaged: %s", tarball->store.name,
+		       why != NULL ? why : "unknown reason");
 }
 
 static enum member_type member_type(struct archive_entry *entry)
@@ -197,7 +200,8 @@ static int entries_take(struct input *input, struct archive *archive, struct err
 	for (;;) {
 		input->headers_end = (uint64_t)archive_filter_bytes(archive, 0) + HEADERS_BYTES_MAX;
 		int r = archive_read_next_header(archive, &entry);
-		/* A warning means that something of an entry was ignored: what we take of it is compared with its digest in any case. */
+		/* A warning means that something of an entry was ignored: what we take of it is compared with its digest in any
+		 * case. */
 		if (r == ARCHIVE_EOF && input->err.code == 0)
 			return 0;
 		if ((r != ARCHIVE_OK && r != ARCHIVE_WARN) || input->err.code != 0)
@@ -268,7 +272,8 @@ static int member_resolve(const struct tarball *tarball, const char *path, const
 		if (member == NULL && links == 0)
 			return 0;
 		if (member == NULL)
-			return err_set(err, EBADMSG, "'%s' in '%s' is a link to '%s', which is not there", path, tarball->store.name, clean);
+			return err_set(err, EBADMSG, "'%s' in '%s' is a link to '%s', which is not there", path,
+				       tarball->store.name, clean);
 		if (member->target == NULL)
 			return 1;
 		from = member->type == MEMBER_SYMLINK ? member->path : "";
@@ -308,7 +313,8 @@ static void tarball_close(struct store *store)
 	free(tarball);
 }
 
-/* A file without a name: nothing is left behind, however the program ends. NFS cannot make one; there it has a name for a moment. */
+/* A file without a name: nothing is left behind, however the program ends. NFS cannot make one; there it has a name for a
+ * moment. */
 static int spool_open(const char *directory, struct err *err)
 {
 	int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -340,15 +346,17 @@ static int spool_write(int fd, const char *data, size_t bytes)
 	return 0;
 }
 
-static int spool_fill(struct tarball *tarball, struct stream *stream, int spool, const struct container_options *options, struct err *err)
+static int spool_fill(struct tarball *tarball, struct stream *stream, int spool, const struct container_options *options,
+		      struct err *err)
 {
 	const void *data;
 	long n;
 	while ((n = stream_read(stream, &data, err)) > 0) {
 		int r = spool_write(spool, data, (size_t)n);
 		if (r < 0) {
-			err_sys(err, -r, "cannot keep the decompressed '%s' in '%s'", tarball->store.name, cache_directory(options->cache));
-			return err_hint(err, "an archive that is not compressed is read in place; SIMG_CACHE_DIR names another directory");
+			err_sys(err, -r, "cannot keep the decompressed '%s' in '%s'", tarball->store.name,
+				cache_directory(options->cache));
+			return err_hint(err, "an uncompressed archive is read in place; SIMG_CACHE_DIR names another directory");
 		}
 		if (options->progress != NULL)
 			progress_update(options->progress, "reading", stream_bytes_in(stream), tarball->file_bytes, 0);

@@ -241,8 +241,8 @@ static bool job_arrived(void *context, uint64_t bytes)
 	return !closing && !blob_is_abandoned(job->blob);
 }
 
-/* A beginning is kept for the next attempt, unless its bytes are wrong. Whose fault that is, cannot be told: that of a beginning that an
- * earlier build left, of a mirror, of the way. So it is worth one more attempt, from the start. */
+/* A beginning is kept for the next attempt, unless its bytes are wrong. Whose fault that is, cannot be told: that of a beginning
+ * that an earlier build left, of a mirror, of the way. So it is worth one more attempt, from the start. */
 static int job_fetch(struct download_job *job, struct err *err)
 {
 	const struct descriptor *layer = &job->owner->container.manifest.layers[job->layer];

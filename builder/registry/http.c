@@ -469,8 +469,8 @@ static int fail_tls(struct exchange *exchange, CURLcode code)
 	exchange->response->failure = HTTP_TLS;
 	if (code == CURLE_PEER_FAILED_VERIFICATION) {
 		err_set(exchange->err, EPROTO, "the certificate of '%s' is not trusted: %s", host, exchange->error_text);
-		return err_hint(exchange->err, "put the certificate of its authority into /etc/containers/certs.d/%s/ca.crt, or there below ~/.config",
-				host);
+		return err_hint(exchange->err, "put the certificate of its authority into /etc/containers/certs.d/%s/ca.crt, "
+					       "or there below ~/.config", host);
 	}
 	if (code == CURLE_SSL_CERTPROBLEM)
 		return err_set(exchange->err, EPROTO, "cannot use the client certificate '%s' for '%s': %s",
