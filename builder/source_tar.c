@@ -94,7 +94,7 @@ static int tarball_failed(struct reader *reader, struct err *err)
 	}
 	if (reader->last_path == NULL && archive_format(reader->archive) == 0) {
 		err_set(err, EBADMSG, "'%s' is not a tarball", reader->name);
-		return err_hint(err, "a source is a directory or a tarball (plain, gzip, zstd, xz or bzip2)");
+		return err_hint(err, "a tarball may be plain, gzip, zstd, xz or bzip2; simg build --help lists what else a source is");
 	}
 	const char *why = archive_error_string(reader->archive);
 	if (archive_errno(reader->archive) == ENOMEM)

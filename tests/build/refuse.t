@@ -249,7 +249,8 @@ refuse_source "a Dockerfile" Dockerfile "'Dockerfile' is a Dockerfile; recipes a
 make_source() { printf 'PK\003\004....' >x.zip; }
 refuse_source "a ZIP archive" x.zip "'x.zip' is a ZIP archive" "$supported"
 make_source() { echo "just some text" >notes; }
-refuse_source "a text file" notes "'notes' is not a tarball" "a source is a directory or a tarball (plain, gzip, zstd, xz or bzip2)"
+refuse_source "a text file" notes "'notes' is not a tarball" \
+	"a tarball may be plain, gzip, zstd, xz or bzip2; simg build --help lists what else a source is"
 
 (
 	t "an empty file"
