@@ -5,6 +5,7 @@
  */
 #include "builder/cache/cache.h"
 #include "builder/oci/container.h"
+#include "builder/oci/container_store.h"
 #include "lib/cleanup.h"
 #include "lib/err.h"
 #include "tests/tap.h"
@@ -194,8 +195,11 @@ static bool check_image(const struct container_kind *kind, const char *rest, con
 	int before = scratch_fd_count();
 	if (!check_int(container_open(kind, rest, &container, &err), 0) || !check_str(err.text, ""))
 		return false;
+	autofree char *path = NULL;
+	const char *tag;
 	char source[PATH_MAX];
-	snprintf(source, sizeof(source), "%s:%s", kind->scheme, rest);
+	check_int(container_store_split(rest, &path, &tag, &err), 0);
+	snprintf(source, sizeof(source), "%s:%s", kind->scheme, tag != NULL ? tag : ""); /* not where it lies */
 	check_str(container->source, source);
 	bool ok = check_int(container->manifest.layer_count, 1);
 	ok = ok && check_str(container->config.diff_ids[0].text, parts->diff_id.text) &&
