@@ -134,8 +134,8 @@ static int container_load(struct build *build, struct err *err)
 	return layers_load(&build->load, build->container, &options, err);
 }
 
-/* Everything that the image's bytes depend on, and whether it may be built at all. An archive of Docker's has no digest of its own, so the layers'
- * are in it, too. Returns false without memory. */
+/* Everything that the image's bytes depend on, and whether it may be built at all. An archive of Docker's has no digest of its own,
+ * so the layers' are in it, too. Returns false without memory. */
 static bool image_slot_fill(const struct build *build, struct image_slot *ret_slot)
 {
 	const struct build_options *options = build->options;
@@ -149,8 +149,8 @@ static bool image_slot_fill(const struct build *build, struct image_slot *ret_sl
 		return false;
 	hot_set_key(&build->hot, hot);
 	int bytes = snprintf(text, sizeof(text), "%s\n%s\n%s\n%s\n%s %d %u\n%" PRIu64 "\n%d\n%" PRIu64 "\n", PACKAGE_VERSION, hot,
-			     container->digest.text, version != NULL ? version : "", writer->compressor, writer->level, writer->block_bytes,
-			     options->time, options->mount_points, options->max_bytes);
+			     container->digest.text, version != NULL ? version : "", writer->compressor, writer->level,
+			     writer->block_bytes, options->time, options->mount_points, options->max_bytes);
 	hash_add(hash, text, (size_t)bytes);
 	hash_add(hash, container->source, strlen(container->source) + 1);
 	for (size_t i = 0; i < container->manifest.layer_count; i++)
@@ -303,7 +303,8 @@ static int build_image(struct build *build, struct err *err)
 		if (options->sandbox)
 			sandbox_notes(build->target);
 	}
-	progress_end(&build->progress, options->target, build->stats.content_bytes, target_bytes(build->target), build->stats.file_count);
+	progress_end(&build->progress, options->target, build->stats.content_bytes, target_bytes(build->target),
+		     build->stats.file_count);
 	return 0;
 }
 

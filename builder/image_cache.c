@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Images in the cache: see image_cache.h. The digest lies beside the image, as a derived file: SquashFS has no checksums, and disks rot.
+ * Images in the cache: see image_cache.h. The digest lies beside the image, as a derived file: SquashFS has no checksums, and
+ * disks rot.
  */
 #include "builder/image_cache.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Finished images in the cache, by a key that says all that their bytes depend on: the second build is a copy. Of several builds of one
- * image at a time, one works and the others wait for it.
+ * Finished images in the cache, by a key that says all that their bytes depend on: the second build is a copy. Of several builds
+ * of one image at a time, one works and the others wait for it.
  */
 #ifndef SIMG_BUILDER_IMAGE_CACHE_H
 #define SIMG_BUILDER_IMAGE_CACHE_H
@@ -19,8 +19,8 @@ struct image_slot {
 	bool noted;
 };
 
-/* Fills the output with the image and returns true, if it is there and its digest is the one that was stored with it. Waits while another
- * process of this user builds the image. The slot is ended with image_cache_close() in any case. */
+/* Fills the output with the image and returns true, if it is there and its digest is the one that was stored with it. Waits while
+ * another process of this user builds the image. The slot is ended with image_cache_close() in any case. */
 bool image_cache_take(struct image_slot *slot, struct output *output);
 
 /* Keeps the finished image, as far as that is possible. */

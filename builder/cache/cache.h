@@ -74,8 +74,9 @@ void cache_blob_store(struct cache *cache, const struct digest *digest, const vo
 void cache_blob_discard(struct cache *cache, const struct digest *digest);
 
 /* Files by a key that says all that went into them (KEY: [0-9a-z.-], at most 200 bytes, no dot in front). find returns 1 and
- * *ret_fd, or 0; store writes the file's content from memory; copy takes a descriptor's file, as a hard link where that is possible
- * (so it costs no space, and whoever uses the file has to verify it), else by reflink or as a copy. Both do nothing if that fails. */
+ * *ret_fd, or 0; store writes the file's content from memory; copy takes a descriptor's file, as a hard link where that is
+ * possible (so it costs no space, and whoever uses the file has to verify it), else by reflink or as a copy. Both do nothing if
+ * that fails. */
 enum cache_room { CACHE_DERIVED, CACHE_IMAGES };
 int cache_file_find(struct cache *cache, enum cache_room room, const char *key, int *ret_fd);
 void cache_file_store(struct cache *cache, enum cache_room room, const char *key, const void *data, size_t bytes);

@@ -43,8 +43,8 @@ enum shared_lock shared_lock(int fd, int operation);
  * source_fd, by reflink where possible. 0 or a negative errno, and then nothing is left of it. */
 int shared_write(int directory_fd, const char *name, const void *data, size_t bytes, int source_fd);
 
-/* The same without taking space: the name becomes another one of the file source_fd. Only for files that are the caller's own, and that nobody else may
- * write. 0 or a negative errno. */
+/* The same without taking space: the name becomes another one of the file source_fd. Only for files that are the
+ * caller's own, and that nobody else may write. 0 or a negative errno. */
 int shared_link(int directory_fd, const char *name, int source_fd);
 
 #endif

@@ -15,7 +15,8 @@ struct err;
 struct index;
 struct load;
 
-/* Merges a layer into the load's tree, which holds the layers below it. number: the layer's, from 0; files' data is deferred. name is for messages. */
+/* Merges a layer into the load's tree, which holds the layers below it. number: the layer's, from 0; files' data is
+ * deferred. name is for messages. */
 int merge_layer(struct load *load, const struct index *index, uint32_t number, const char *name, struct err *err);
 
 #endif
