@@ -5,6 +5,7 @@
 #include "builder/oci/reference.h"
 #include "lib/err.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
