@@ -22,11 +22,11 @@ mkdir "$file_dir/layouts"
 } | "$top/tests/layout.py" image "$file_dir/layouts/app" 1 >/dev/null
 
 serve() {
-	rm -f "$file_dir/port"
-	"$top/tests/layout_server.py" "$file_dir/layouts" "$file_dir/port" "$@" 3>&- 2>"$file_dir/server.log" &
+	mkdir server
+	"$top/tests/registry_server.py" "$file_dir/layouts" server 'layer drip 400000' 3>&- &
 	cleanup kill $!
-	eventually test -e "$file_dir/port"
-	source=docker://127.0.0.1:$(cat "$file_dir/port")/app:1
+	eventually test -e server/ports
+	source=docker://127.0.0.1:$(sed -n 's/^registry_port=//p' server/ports)/app:1
 }
 
 now_ms() { echo $(($(date +%s%N) / 1000000)); }
@@ -72,7 +72,7 @@ for kind in registry layout; do
 		t "$((kills / 2)) builds from a $kind that are killed with SIGKILL, seed $seed"
 		export SIMG_CACHE_DIR=$PWD/cache HOME=$PWD
 		# So slow that fetching takes about as long as the rest.
-		if [ $kind = registry ]; then serve 20000000; else source=oci:$file_dir/layouts/app:1; fi
+		if [ $kind = registry ]; then serve; else source=oci:$file_dir/layouts/app:1; fi
 		began=$(now_ms)
 		simg build -q "$file_dir/undisturbed.simg" "$source"
 		whole=$(($(now_ms) - began))
@@ -93,7 +93,7 @@ for signal in TERM INT; do
 	(
 		t "builds that end by SIG$signal leave nothing beside the target, and the cache of use, seed $seed"
 		export SIMG_CACHE_DIR=$PWD/cache HOME=$PWD
-		serve 20000000
+		serve
 		# A background job of a shell ignores SIGINT, and would hand that on: the builds are python's.
 		cat >ended.py <<'PYTHON'
 import os, random, signal, subprocess, sys, time
