@@ -5,13 +5,14 @@
 #ifndef SIMG_BUILDER_PROGRESS_H
 #define SIMG_BUILDER_PROGRESS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
 struct progress {
 	bool shown;             /* standard error is a terminal, and the user did not ask for quiet */
-	bool drawn;             /* the line stands on the terminal */
+	atomic_bool drawn;      /* the line stands on the terminal; a download's thread that has to say something clears it */
 	struct timespec begin, last;
 };
 
