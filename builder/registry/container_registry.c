@@ -315,15 +315,33 @@ static int download_start(struct registry_container *self, size_t layer, struct 
 	return err_sys(err, r < 0 ? -r : ENOMEM, "cannot fetch the layer '%s'", descriptor->digest.text);
 }
 
+/* A layer that somebody waits for. */
+struct waiting {
+	struct registry_container *owner;
+	size_t layer;
+};
+
+/* Whether the image has the layer twice: then it is most likely this build that fetches it. */
+static bool is_twice(const struct manifest *manifest, size_t layer)
+{
+	for (size_t i = 0; i < manifest->layer_count; i++)
+		if (i != layer && digest_equal(&manifest->layers[i].digest, &manifest->layers[layer].digest))
+			return true;
+	return false;
+}
+
 /* Said once: layers come from the same other build, most of the time. */
 static void note_waiting(void *context)
 {
-	struct registry_container *self = context;
+	const struct waiting *waiting = context;
+	struct registry_container *self = waiting->owner;
+	if (self->quiet || is_twice(&self->container.manifest, waiting->layer))
+		return;
 	pthread_mutex_lock(&self->lock);
 	bool first = !self->waited;
 	self->waited = true;
 	pthread_mutex_unlock(&self->lock);
-	if (!first || self->quiet)
+	if (!first)
 		return;
 	if (self->progress != NULL)
 		progress_clear(self->progress);
@@ -334,9 +352,10 @@ static int registry_layer_open(struct container *container, size_t layer, struct
 {
 	struct registry_container *self = own(container);
 	const struct descriptor *descriptor = &container->manifest.layers[layer];
+	struct waiting waiting = { .owner = self, .layer = layer };
 	struct cache_fetch *fetch;
 	int fd;
-	int r = cache_blob_begin(self->cache, &descriptor->digest, descriptor->bytes, note_waiting, self, &fd, &fetch, err);
+	int r = cache_blob_begin(self->cache, &descriptor->digest, descriptor->bytes, note_waiting, &waiting, &fd, &fetch, err);
 	if (r < 0)
 		return r;
 	if (r == 0)
