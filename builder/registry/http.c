@@ -532,6 +532,8 @@ static int fail(struct exchange *exchange, CURLcode code)
 		return err_set(exchange->err, ECANCELED, "stopped");
 	case CURLE_OUT_OF_MEMORY:
 		return err_sys(exchange->err, ENOMEM, "cannot ask '%s'", origin_host(exchange->response->origin));
+	case CURLE_URL_MALFORMAT:
+		return err_set(exchange->err, EPROTO, "an address at '%s' is malformed", origin_host(exchange->response->origin));
 	case CURLE_NOT_BUILT_IN:
 	case CURLE_UNKNOWN_OPTION:
 		return err_set(exchange->err, ENOSYS, "this libcurl cannot do what is needed for '%s': %s",
