@@ -81,13 +81,15 @@ parts_of_first() { jq -r "select(.path | endswith(\"$first_layer\")) | .range //
 	layout image twice 1 <<-'END' >/dev/null
 		layer gzip
 		file a text
+		random data 20000
 		layer gzip
 		whiteout a
 		repeat 1
 	END
-	registry
+	registry "layer drip 600" # so slow that one waits for the other
 	builds "docker://$at/twice:1"
 	expect_equal "$(content x.simg a)" text
+	expect_stderr_lacks "another build"
 	expect_asked 1 ".path | endswith(\"$(layout cat twice 1 | jq -r '.layers[0].digest')\")"
 )
 
