@@ -54,6 +54,7 @@ struct request {
 static const struct option LOGIN_OPTIONS[] = {
 	{ "username", required_argument, NULL, 'u' },
 	{ "password-stdin", no_argument, NULL, 'S' },
+	{ "password", required_argument, NULL, 'P' }, /* only to be refused: it would be taken for short for the one above */
 	{ "auth-file", required_argument, NULL, 'A' },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
@@ -118,6 +119,7 @@ static int parse(struct request *request, int argc, char **argv, const char *let
 		case 'S': request->password_stdin = true; break;
 		case 'A': request->auth_file = optarg; break;
 		case 'a': request->all = true; break;
+		case 'P': return bad_option(request, '?', "--password", err);
 		case 'h': request->help = true; return 0;
 		default: return bad_option(request, option, strncmp(word, "--", 2) == 0 ? word : letter, err);
 		}
