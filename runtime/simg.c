@@ -11,6 +11,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +57,7 @@ int main(int argc, char **argv)
 		puts("simg " PACKAGE_VERSION);
 		return EXIT_SUCCESS;
 	}
+	signal(SIGCHLD, SIG_DFL); /* a parent may have had it ignored: then nobody could wait for a program that a verb runs */
 	for (int i = 0; i < VERB_COUNT; i++)
 		if (strcmp(argv[1], verbs[i]->name) == 0)
 			return verbs[i]->run(argc - 1, argv + 1);

@@ -41,6 +41,8 @@ refuse "login needs just one registry" "simg login needs one registry" "$list_lo
 refuse "login has no password option" "there is no option '-p'" "$stdin_hint" login -u ada -p "$secret" a.net
 refuse "login has no password option joined to its value" "there is no option '-p'" "$stdin_hint" login -u ada "-p$secret" a.net
 refuse "login has no long password option" "there is no option '--password'" "$stdin_hint" login -u ada "--password=$secret" a.net
+refuse "login has no long password option with its value behind it" "there is no option '--password'" "$stdin_hint" \
+	login -u ada --password "$secret" a.net
 refuse "login has no other options" "there is no option '--tls-verify'" "$list_login" login --tls-verify a.net
 refuse "an option without its argument" "the option '-u' needs an argument" "$list_login" login -u
 refuse "a long option without its argument" "the option '--auth-file' needs an argument" "$list_login" login --auth-file
@@ -166,6 +168,19 @@ type_after() { eventually grep -qsF "$1" shown; printf %b "$2"; }
 )
 
 # --- logout ---
+
+(
+	t "a credential helper is waited for where SIGCHLD is ignored"
+	at_home
+	mkdir bin
+	printf '#!/bin/sh\ncat >%s/erased\n' "$PWD" >bin/docker-credential-mock
+	chmod +x bin/docker-credential-mock
+	stored <<<'{"credHelpers": {"a.net": "mock"}}'
+	PATH=$PWD/bin:$PATH run env --ignore-signal=CHLD simg logout a.net
+	expect_status 0
+	expect_stdout_has "removed from 'docker-credential-mock'"
+	expect_equal "$(cat erased)" a.net
+)
 
 (
 	t "logout removes one registry and names the file"
