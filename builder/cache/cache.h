@@ -8,7 +8,7 @@
  *	partial/sha256-HEX       a download, perhaps interrupted; to be continued. With .UID or something random behind it where the
  *	                         plain name is another user's, or the downloader has no lock
  *	locks/sha256-HEX         held (flock) by the one who downloads
- *	derived/KEY              indexes of layers; images/KEY finished images
+ *	derived/KEY              indexes of layers, and digests of images; images/KEY finished images
  *	user-UID/…               the last two, of each user, if others than the user can write to the directory
  *
  * Nothing is ever changed under its final name: files are written beside and renamed. So a killed builder leaves at worst a

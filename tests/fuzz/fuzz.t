@@ -22,7 +22,7 @@ packages=(libarchive libcurl libsquashfs1 libzstd jansson openssl zlib)
 ! grep -qs '^#define HAVE_ISAL 1' "$build/config.h" || packages+=(libisal)
 read -ra cflags < <(pkg-config --cflags "${packages[@]}")
 read -ra libs < <(pkg-config --libs "${packages[@]}")
-flags=(-g -O1 -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DSIMG_SANITIZED "-DSIMG_SYSCONFDIR=\"/etc\"" "-DSIMG_LIBEXECDIR=\"/nowhere\"" -I"$top" -I"$build"
+flags=(-gline-tables-only -O1 -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DSIMG_SANITIZED "-DSIMG_SYSCONFDIR=\"/etc\"" "-DSIMG_LIBEXECDIR=\"/nowhere\"" -I"$top" -I"$build"
 	-fno-sanitize-recover=all "${cflags[@]}")
 
 compile() {
