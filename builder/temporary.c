@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Hidden names, renaming and removal: see temporary.h. O_TMPFILE would spare the signal handler, but NFS and older Lustre lack it,
- * and there is no such thing for directories.
+ * Files without a name, hidden names, renaming and removal: see temporary.h.
  */
 #include "builder/temporary.h"
 
@@ -78,7 +77,8 @@ static void doomed_disarm(void)
 int temporary_place(struct temporary *temporary, const char *what, const char *path, struct err *err)
 {
 	const char *slash = strrchr(path, '/');
-	*temporary = (struct temporary){ .what = what, .path = path, .name = slash == NULL ? path : slash + 1, .directory_fd = -1 };
+	*temporary = (struct temporary){ .what = what, .path = path, .name = slash == NULL ? path : slash + 1,
+					 .directory_fd = -1, .unnamed_fd = -1 };
 	const char *name = temporary->name;
 	if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
 		return err_set(err, EISDIR, "the %s '%s' has no file name", what, path);
@@ -116,22 +116,54 @@ static int create(const struct temporary *temporary, bool directory)
 	return openat(at, temporary->hidden, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-int temporary_create(struct temporary *temporary, bool directory, struct err *err)
+/* Tries hidden names until make() has made something of one: returns what make() returned, and -1 with errno if nothing works. */
+static int make_hidden(struct temporary *temporary, int (*make)(const struct temporary *temporary, bool directory), bool directory)
 {
 	struct timespec now;
 	clock_gettime(CLOCK_REALTIME, &now);
 	uint64_t seed = (uint64_t)now.tv_nsec ^ ((uint64_t)now.tv_sec << 20) ^ ((uint64_t)getpid() << 40);
-	int fd = -1;
-	for (int i = 0; i < TRIES_MAX && fd < 0; i++) {
+	int result = -1;
+	for (int i = 0; i < TRIES_MAX && result < 0; i++) {
 		hidden_name(temporary, &seed);
-		fd = create(temporary, directory);
-		if (fd < 0 && errno != EEXIST)
+		result = make(temporary, directory);
+		if (result < 0 && errno != EEXIST)
 			break;
 	}
-	if (fd < 0) {
+	if (result < 0)
 		temporary->hidden[0] = '\0';
+	return result;
+}
+
+/* Gives the file without a name one. */
+static int name_it(const struct temporary *temporary, const char *name)
+{
+	char source[64];
+	snprintf(source, sizeof(source), "/proc/self/fd/%d", temporary->unnamed_fd);
+	return linkat(AT_FDCWD, source, temporary->directory_fd, name, AT_SYMLINK_FOLLOW);
+}
+
+static int name_hidden(const struct temporary *temporary, bool directory)
+{
+	(void)directory;
+	return name_it(temporary, temporary->hidden);
+}
+
+/* Only what can be given a name later is of use. */
+static int create_unnamed(struct temporary *temporary)
+{
+	if (access("/proc/self/fd", X_OK) == 0)
+		temporary->unnamed_fd = openat(temporary->directory_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	return temporary->unnamed_fd;
+}
+
+int temporary_create(struct temporary *temporary, bool directory, struct err *err)
+{
+	int fd = directory ? -1 : create_unnamed(temporary);
+	if (fd >= 0)
+		return fd;
+	fd = make_hidden(temporary, create, directory);
+	if (fd < 0)
 		return err_sys(err, errno, "cannot write in the directory of the %s '%s'", temporary->what, temporary->path);
-	}
 	doomed_arm(temporary);
 	return fd;
 }
@@ -158,6 +190,13 @@ static int rename_new(const struct temporary *temporary)
 int temporary_rename(struct temporary *temporary, bool replace)
 {
 	int at = temporary->directory_fd, r = 0;
+	if (temporary->unnamed_fd >= 0 && !replace)
+		return name_it(temporary, temporary->name) < 0 ? -errno : 0;
+	if (temporary->unnamed_fd >= 0) { /* no call names a file and replaces another one at once */
+		if (make_hidden(temporary, name_hidden, false) < 0)
+			return -errno;
+		doomed_arm(temporary);
+	}
 	if (!replace)
 		r = rename_new(temporary);
 	else if (renameat(at, temporary->hidden, at, temporary->name) < 0)

@@ -67,6 +67,10 @@ next_build_is_right() {
 	rm -f x.simg
 }
 
+# A killed process cannot remove a hidden file: it has none where the file system knows files without a name.
+left_most=1
+! (cd "$file_dir" && python3 -c 'import os; os.open(".", os.O_TMPFILE | os.O_RDWR)' 2>/dev/null) || left_most=0
+
 for kind in registry layout; do
 	(
 		t "$((kills / 2)) builds from a $kind that are killed with SIGKILL, seed $seed"
@@ -79,8 +83,7 @@ for kind in registry layout; do
 		for ((i = 0; i < kills / 2; i++)); do
 			cache_some
 			killed KILL "$source" $((RANDOM % (whole + whole / 10 + 1)))
-			# A killed process cannot remove its hidden file; there is that one at most, and the next build does not take it for anything.
-			[ "$(find . -maxdepth 1 -name '.x.simg.*' | wc -l)" -le 1 ] || fail "$(ls -A)"
+			[ "$(find . -maxdepth 1 -name '.x.simg.*' | wc -l)" -le $left_most ] || fail "$(ls -A)"
 			rm -f .x.simg.??????
 			expect_equal "$(find . -maxdepth 1 -name '*simg*' ! -name x.simg)" ""
 			next_build_is_right "$source"
