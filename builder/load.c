@@ -12,48 +12,90 @@
 #include "builder/source.h"
 #include "builder/tree.h"
 #include "builder/target.h"
+#include "lib/cleanup.h"
 #include "lib/err.h"
 #include "lib/image_config.h"
 #include "lib/strlist.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 enum { MAJOR_MAX = 0xfff, MINOR_MAX = 0xfffff };
 
-/* Drops what SquashFS cannot hold, and all but the last of several values for one name. Returns how many are left. */
+/* An attribute, and where it came in the entry. */
+struct ranked {
+	struct xattr xattr;
+	size_t rank;
+};
+
+static int compare_ranked(const void *a, const void *b)
+{
+	const struct ranked *left = a, *right = b;
+	int names = strcmp(left->xattr.name, right->xattr.name);
+	return names != 0 ? names : left->rank < right->rank ? -1 : left->rank > right->rank;
+}
+
+/* Drops what SquashFS cannot hold. Returns how many are left. */
 static size_t xattrs_filter(struct load *load, const struct source_entry *entry)
 {
 	size_t kept = 0;
 	for (size_t i = 0; i < entry->xattr_count; i++) {
-		size_t at = 0;
-		if (!xattr_storable(&entry->xattrs[i])) {
+		if (xattr_storable(&entry->xattrs[i]))
+			entry->xattrs[kept++] = entry->xattrs[i];
+		else
 			tally_add(&load->xattrs, entry->path);
-			continue;
-		}
-		while (at < kept && strcmp(entry->xattrs[at].name, entry->xattrs[i].name) != 0)
-			at++;
-		entry->xattrs[at] = entry->xattrs[i];
-		kept += at == kept;
 	}
 	return kept;
+}
+
+/* Drops all but the last of several values for one name. Returns how many are left, or -ENOMEM. */
+static long xattrs_unique(const struct source_entry *entry, size_t count)
+{
+	long kept = 0;
+	autofree struct ranked *list = malloc(count * sizeof(*list));
+	if (list == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++)
+		list[i] = (struct ranked){ entry->xattrs[i], i };
+	qsort(list, count, sizeof(*list), compare_ranked);
+	for (size_t i = 0; i < count; i++)
+		if (i + 1 == count || strcmp(list[i].xattr.name, list[i + 1].xattr.name) != 0)
+			entry->xattrs[kept++] = list[i].xattr;
+	return kept;
+}
+
+/* What the kernel has no room to list, no program could copy. */
+static int xattrs_check(const struct source_entry *entry, size_t count, struct err *err)
+{
+	size_t bytes = 0;
+	for (size_t i = 0; i < count; i++)
+		bytes += strlen(entry->xattrs[i].name) + 1;
+	if (bytes <= XATTR_LIST_MAX)
+		return 0;
+	return err_set(err, E2BIG, "the names of the %zu extended attributes of '%s' take %zu bytes, Linux allows %d", count,
+		       entry->path, bytes, XATTR_LIST_MAX);
 }
 
 static int xattrs_take(struct load *load, const struct source_entry *entry, struct xattr_set **ret_set, struct err *err)
 {
 	if (entry->acl)
 		tally_add(&load->acls, entry->path);
-	size_t count = xattrs_filter(load, entry);
 	*ret_set = NULL;
-	if (count == 0)
+	size_t storable = xattrs_filter(load, entry);
+	if (storable == 0)
 		return 0;
-	*ret_set = xattr_intern(tree_xattrs(load->tree), tree_arena(load->tree), entry->xattrs, count);
-	if (*ret_set == NULL)
+	long count = xattrs_unique(entry, storable);
+	int r = count < 0 ? (int)count : xattrs_check(entry, (size_t)count, err);
+	if (r == 0)
+		*ret_set = xattr_intern(tree_xattrs(load->tree), tree_arena(load->tree), entry->xattrs, (size_t)count);
+	if (r == -ENOMEM || (r == 0 && *ret_set == NULL))
 		return err_set(err, ENOMEM, "the extended attributes of '%s' do not fit in memory", entry->path);
-	return 0;
+	return r;
 }
 
 static uint32_t time_take(struct load *load, const struct source_entry *entry)

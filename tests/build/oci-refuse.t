@@ -42,6 +42,25 @@ refused() {
 
 a() { printf "%$1s" | tr ' ' a; }
 
+# --- attributes ---
+
+# many_attributes COUNT: a file with so many, whose names take 250 bytes each.
+many_attributes() {
+	printf 'layer\nfile a 1'
+	printf " pax.SCHILY.xattr.user.$(a 238)%06d=1" $(seq "$1")
+	echo
+}
+many_attributes 263 | refused "more extended attributes than Linux lists" "attributes of 'a' take 65750 bytes, Linux allows 65536"
+(
+	t "as many extended attributes as Linux lists are taken"
+	own_cache
+	many_attributes 262 | layout t
+	run simg build -q app.simg oci:lay:t
+	expect_status 0
+	run simg build -q again.simg app.simg
+	expect_status 0
+)
+
 # --- paths ---
 
 refused "a path that begins with '..'" "the path '../x' leads out of the tree with '..'" <<'END'
