@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -181,21 +182,45 @@ static const char *skip_empty(const char *rest)
 	}
 }
 
-/* Source paths may not climb; only symlinks in the tree may. */
-static int path_check(const char *path, struct err *err)
+/* Cuts the last component off a cleaned path. Returns how long it is then. */
+static size_t component_drop(const char *clean, size_t length)
+{
+	do
+		length--;
+	while (length > 0 && clean[length] != '/');
+	return length;
+}
+
+/* ".." in a source's path takes back the name before it, as text, whatever that is in the tree: so do other tools. In a symlink's
+ * target it is the parent directory. The caller frees. */
+static int path_clean(const char *path, char **ret_clean, struct err *err)
 {
 	if (strlen(path) > PATH_BYTES_MAX)
 		return err_set(err, ENAMETOOLONG, "the path '%.64s…' has %zu bytes, at most %d are supported", path, strlen(path),
 			       PATH_BYTES_MAX);
-	for (const char *rest = path; *(rest = skip_empty(rest)) != '\0';) {
-		size_t length = strcspn(rest, "/");
-		if (length == 2 && memcmp(rest, "..", 2) == 0)
+	autofree char *clean = malloc(strlen(path) + 1);
+	size_t used = 0, length;
+	if (clean == NULL)
+		return err_memory(err);
+	for (const char *rest = path; *(rest = skip_empty(rest)) != '\0'; rest += length) {
+		length = strcspn(rest, "/");
+		bool up = length == 2 && memcmp(rest, "..", 2) == 0;
+		if (up && used == 0)
 			return err_set(err, EINVAL, "the path '%s' leads out of the tree with '..'", path);
 		if (length > NAME_BYTES_MAX)
 			return err_set(err, ENAMETOOLONG, "a name in the path '%.64s…' has %zu bytes, at most %d are possible", path,
 				       length, NAME_BYTES_MAX);
-		rest += length;
+		if (up) {
+			used = component_drop(clean, used);
+			continue;
+		}
+		if (used > 0)
+			clean[used++] = '/';
+		memcpy(clean + used, rest, length);
+		used += length;
 	}
+	clean[used] = '\0';
+	*ret_clean = steal_ptr(&clean);
 	return 0;
 }
 
@@ -239,7 +264,7 @@ static int component_take(const char **rest, char name[NAME_BYTES_MAX + 1])
 	return 0;
 }
 
-/* Walks to the directory of a checked path. Returns a bare negative errno. */
+/* Walks to the directory of a cleaned path. Returns a bare negative errno. */
 static int walk(struct tree *tree, const char *path, bool make, struct place *ret_place)
 {
 	autofree char *expanded = NULL;
@@ -343,12 +368,13 @@ static struct inode *inode_copy(struct tree *tree, const struct inode *attribute
 int tree_insert(struct tree *tree, const char *path, const struct inode *attributes, struct node **ret_node, struct err *err)
 {
 	struct place place;
-	int r = path_check(path, err);
+	autofree char *clean = NULL;
+	int r = path_clean(path, &clean, err);
 	if (r == 0)
 		r = attributes_check(path, attributes, err);
 	if (r < 0)
 		return r;
-	r = walk(tree, path, true, &place);
+	r = walk(tree, clean, true, &place);
 	if (r < 0)
 		return walk_failed(r, path, err);
 
@@ -374,18 +400,19 @@ int tree_insert(struct tree *tree, const char *path, const struct inode *attribu
 
 int tree_link(struct tree *tree, const char *path, const char *target, struct node **ret_node, struct err *err)
 {
-	int r = path_check(path, err);
+	autofree char *clean = NULL, *clean_target = NULL;
+	int r = path_clean(path, &clean, err);
 	if (r == 0)
-		r = path_check(target, err);
+		r = path_clean(target, &clean_target, err);
 	if (r < 0)
 		return r;
-	struct node *origin = tree_find(tree, target);
+	struct node *origin = tree_find(tree, clean_target);
 	if (origin == NULL)
 		return err_set(err, ENOENT, "the hard link '%s' points to '%s', which does not exist", path, target);
 	if (S_ISDIR(origin->inode->mode))
 		return err_set(err, EISDIR, "the hard link '%s' points to '%s', which is a directory", path, target);
 	struct place place;
-	r = walk(tree, path, true, &place);
+	r = walk(tree, clean, true, &place);
 	if (r < 0)
 		return walk_failed(r, path, err);
 	if (place.name[0] == '\0')
@@ -435,10 +462,11 @@ struct node *tree_next_down(struct node *directory)
 /* Where a removal takes place. Returns 0 if nothing can be there, else 1. */
 static int removal_place(struct tree *tree, const char *path, struct place *ret_place, struct err *err)
 {
-	int r = path_check(path, err);
+	autofree char *clean = NULL;
+	int r = path_clean(path, &clean, err);
 	if (r < 0)
 		return r;
-	r = walk(tree, path, false, ret_place);
+	r = walk(tree, clean, false, ret_place);
 	if (r == -ENOMEM || r == -ELOOP)
 		return walk_failed(r, path, err);
 	return r == 0;

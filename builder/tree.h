@@ -65,8 +65,8 @@ struct xattr_table *tree_xattrs(struct tree *tree);
 
 /* Puts an inode with the given attributes (mode, owner, mtime, xattrs, and target, device or file) at path, and makes missing
  * parents. A directory that is there already keeps its children and takes the attributes; anything else that is there is removed
- * first, with all that is below it. The target is copied. Fails on a path with "..", on too long names, through a file, and
- * through more than 40 symlinks; the text names the path. */
+ * first, with all that is below it. The target is copied. ".." in the path takes back the name before it, as text. Fails on a path
+ * that leads out of the tree so, on too long names, through a file, and through more than 40 symlinks; the text names the path. */
 int tree_insert(struct tree *tree, const char *path, const struct inode *attributes, struct node **ret_node, struct err *err);
 
 /* Gives what target names (not followed, if a symlink) the second name path. Fails if it is not there or a directory. */

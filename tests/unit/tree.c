@@ -77,6 +77,26 @@ int main(void)
 		tree_free(tree);
 	}
 
+	test_case ("'..' in a path takes back the name before it, whatever that is") {
+		struct tree *tree = tree_new();
+		directory(tree, "real/deep");
+		symlink_to(tree, "link", "real/deep");
+		file(tree, "not-there/../link/.././a/b/../../c/d");
+		check(tree_find(tree, "c/d") != NULL);
+		check(tree_find(tree, "a") == NULL);
+		check(tree_find(tree, "not-there") == NULL);
+		check_int(tree_link(tree, "x/../e", "./link/../c/x/../d", &node, &err), 0);
+		check(tree_find(tree, "e")->inode == tree_find(tree, "c/d")->inode);
+		check(tree_find(tree, "x") == NULL);
+		check(directory(tree, "c/..") == tree_root(tree));
+		tree_layer_begin(tree);
+		check_int(tree_remove(tree, "link/../c", &err), 0);
+		tree_sweep(tree);
+		check(tree_find(tree, "c") == NULL);
+		check(tree_find(tree, "real/deep") != NULL);
+		tree_free(tree);
+	}
+
 	test_case ("missing parents are implicit, until an entry describes them") {
 		struct tree *tree = tree_new();
 		file(tree, "a/b/c");
@@ -158,10 +178,16 @@ int main(void)
 		memset(longer, 'n', PATH_BYTES_MAX + 1);
 		longer[PATH_BYTES_MAX + 1] = '\0';
 		file(tree, "file");
-		check(file(tree, "a/../b") == NULL);
-		check_has(err.text, "the path 'a/../b' leads out of the tree with '..'");
+		check(file(tree, "a/../../b") == NULL);
+		check_has(err.text, "the path 'a/../../b' leads out of the tree with '..'");
 		check(file(tree, "..") == NULL);
+		check_has(err.text, "the path '..' leads out of the tree with '..'");
+		check(file(tree, "/a/b/../.././../c") == NULL);
+		check_has(err.text, "leads out of the tree with '..'");
+		check_int(tree_link(tree, "h", "file/../../x", &node, &err), -EINVAL);
+		check_has(err.text, "the path 'file/../../x' leads out of the tree with '..'");
 		check(file(tree, "a/..") == NULL);
+		check_has(err.text, "the root of the tree, 'a/..', is no directory");
 		check(file(tree, "..a/b..") != NULL);
 		check(file(tree, "file/a") == NULL);
 		check_int(err.code, -ENOTDIR);
