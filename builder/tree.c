@@ -231,25 +231,49 @@ static char *expand(const char *target, const char *rest)
 	return asprintf(&joined, "%s/%s", target, rest) < 0 ? NULL : joined;
 }
 
-/* Steps from directory to its child name, made if it is missing and make is set. *ret_target is set if it is a symlink. */
-static int step(struct tree *tree, struct node **directory, const char *name, bool make, const char **ret_target)
+/* Where a walk is. What is not there is made, or else only counted: the directory is then the last one that is there. */
+struct walk {
+	struct tree *tree;
+	struct node *directory;
+	size_t absent; /* how many of the last steps led to what had not been there */
+	bool make;
+};
+
+/* Steps to the child name of the directory. *ret_target is set if it is a symlink. */
+static int step(struct walk *walk, const char *name, const char **ret_target)
 {
-	struct node *child = child_find(tree, *directory, name);
+	struct node *child = walk->absent > 0 ? NULL : child_find(walk->tree, walk->directory, name);
 	if (child == NULL) {
-		if (!make)
-			return -ENOENT;
-		struct inode *inode = implicit_directory(tree);
-		if (inode == NULL || (child = child_add(tree, *directory, name)) == NULL)
+		walk->absent++;
+		if (!walk->make)
+			return 0;
+		struct inode *inode = implicit_directory(walk->tree);
+		if (inode == NULL || (child = child_add(walk->tree, walk->directory, name)) == NULL)
 			return -ENOMEM;
 		child->inode = inode;
 	}
 	if (S_ISLNK(child->inode->mode))
 		*ret_target = child->inode->target;
 	else if (S_ISDIR(child->inode->mode))
-		*directory = child;
+		walk->directory = child;
 	else
 		return -ENOTDIR;
 	return 0;
+}
+
+/* Steps to the parent: the root's is the root. A directory that was made only to leave it again goes. */
+static void step_up(struct walk *walk)
+{
+	struct node *left = walk->directory;
+	bool was_absent = walk->absent > 0;
+	walk->absent -= was_absent;
+	if ((was_absent && !walk->make) || left->parent == NULL)
+		return;
+	walk->directory = left->parent;
+	if (was_absent) {
+		unhash(walk->tree, left);
+		walk->directory->inode->children = left->sibling; /* the newest is the first */
+	}
 }
 
 /* Cuts the first component off the rest of a path. */
@@ -267,20 +291,20 @@ static int component_take(const char **rest, char name[NAME_BYTES_MAX + 1])
 /* Walks to the directory of a cleaned path. Returns a bare negative errno. */
 static int walk(struct tree *tree, const char *path, bool make, struct place *ret_place)
 {
+	struct walk walk = { .tree = tree, .directory = tree->root, .make = make };
 	autofree char *expanded = NULL;
 	const char *rest = skip_empty(path);
-	struct node *directory = tree->root;
 	char name[NAME_BYTES_MAX + 1] = "";
 
 	for (int hops = 0; *rest != '\0';) {
 		const char *target = NULL;
 		int r = component_take(&rest, name);
 		if (r == 0 && strcmp(name, "..") == 0)
-			directory = directory->parent != NULL ? directory->parent : directory;
+			step_up(&walk);
 		else if (r == 0 && *rest == '\0')
 			break;
 		else if (r == 0)
-			r = step(tree, &directory, name, make, &target);
+			r = step(&walk, name, &target);
 		name[0] = '\0';
 		if (r < 0)
 			return r;
@@ -294,9 +318,11 @@ static int walk(struct tree *tree, const char *path, bool make, struct place *re
 		free(expanded);
 		expanded = joined;
 		rest = skip_empty(expanded);
-		directory = target[0] == '/' ? tree->root : directory;
+		walk.directory = target[0] == '/' ? tree->root : walk.directory;
 	}
-	ret_place->directory = directory;
+	if (walk.absent > 0 && !make)
+		return -ENOENT;
+	ret_place->directory = walk.directory;
 	memcpy(ret_place->name, name, sizeof(name));
 	return 0;
 }

@@ -97,6 +97,23 @@ int main(void)
 		tree_free(tree);
 	}
 
+	test_case ("'..' of a symlink leaves nothing of what is not there") {
+		struct tree *tree = tree_new();
+		symlink_to(tree, "link", "nowhere/more/../../deep/down/../up");
+		struct node *found = file(tree, "link/x");
+		check(found != NULL);
+		check(tree_find(tree, "deep/up/x") == found);
+		check(tree_find(tree, "link/x") == found);
+		check(tree_find(tree, "nowhere") == NULL);
+		check(tree_find(tree, "deep/down") == NULL);
+		symlink_to(tree, "away", "nowhere/../../../deep");
+		check(tree_find(tree, "away/up/x") == found);
+		check(tree_find(tree, "away/nowhere") == NULL);
+		check_int(tree_number(tree, &count, &newest, &err), 0);
+		check_int(count, 6);
+		tree_free(tree);
+	}
+
 	test_case ("missing parents are implicit, until an entry describes them") {
 		struct tree *tree = tree_new();
 		file(tree, "a/b/c");
