@@ -218,7 +218,7 @@ static int fetch_start(struct cache *cache, const struct digest *digest, uint64_
 	return 0;
 }
 
-int cache_blob_begin(struct cache *cache, const struct digest *digest, uint64_t bytes, void (*waiting)(void *context),
+int cache_blob_begin(struct cache *cache, const struct digest *digest, uint64_t bytes, bool (*waiting)(void *context),
 		     void *context, int *ret_fd, struct cache_fetch **ret_fetch, struct err *err)
 {
 	char name[NAME_MAX + 1];
@@ -236,8 +236,8 @@ int cache_blob_begin(struct cache *cache, const struct digest *digest, uint64_t 
 			return fetch_start(cache, digest, bytes, lock, -1, ret_fetch, err);
 		if (lock != SHARED_LOCK_BUSY)
 			return fetch_start(cache, digest, bytes, lock, steal_fd(&lock_fd), ret_fetch, err);
-		if (lock_wait_sleep(&wait) && waiting != NULL)
-			waiting(context);
+		if (lock_wait_sleep(&wait) && waiting != NULL && !waiting(context))
+			return err_set(err, ECANCELED, "cancelled while another build downloads the blob '%s'", digest->text);
 	}
 	return r;
 }

@@ -46,10 +46,10 @@ const char *cache_directory(const struct cache *cache);
 int cache_blob_find(struct cache *cache, const struct digest *digest, uint64_t bytes, int *ret_fd, struct err *err);
 
 /* The same, or the right to download it: returns 1 and *ret_fd, or 0 and *ret_fetch. While another process downloads the blob,
- * waits for it; calls waiting (may be NULL) once a second meanwhile. Where the file system has no locks, or the other one makes
- * no progress for a minute, or is a stranger and takes longer than ten minutes, goes ahead alone: the first one to finish wins,
- * with the same bytes. */
-int cache_blob_begin(struct cache *cache, const struct digest *digest, uint64_t bytes, void (*waiting)(void *context),
+ * waits for it; calls waiting (may be NULL) once a second from the third one on, and gives up with -ECANCELED when that returns
+ * false. Where the file system has no locks, or the other one makes no progress for a minute,
+ * or is a stranger and takes longer than ten minutes, goes ahead alone: the first one to finish wins, with the same bytes. */
+int cache_blob_begin(struct cache *cache, const struct digest *digest, uint64_t bytes, bool (*waiting)(void *context),
 		     void *context, int *ret_fd, struct cache_fetch **ret_fetch, struct err *err);
 
 /* The download's file, for reading and writing; it may hold the beginning of the blob already (fstat), never more than its bytes.

@@ -44,6 +44,10 @@ struct container_kind {
 	 * the caller drops the blob with blob_unref(). Blocks while another process downloads the same blob. */
 	int (*layer_open)(struct container *container, size_t layer, struct blob **ret_blob, struct err *err);
 
+	/* Nobody wants the layers any more: ends downloads, and has a layer_open() that waits return -ECANCELED within seconds. Any
+	 * thread may call it. NULL where nothing waits. */
+	void (*cancel)(struct container *container);
+
 	/* The bytes that came from layer_open() were not those that the digest names: forgets the stored copy. Returns whether
 	 * another layer_open() can do better. */
 	bool (*layer_discard)(struct container *container, size_t layer);

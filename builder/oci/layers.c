@@ -105,6 +105,8 @@ static void cancel(struct layers *layers)
 	struct err err = ERR_INIT;
 	err_set(&err, ECANCELED, "cancelled");
 	layers->cancelled = true;
+	if (layers->container->kind->cancel != NULL)
+		layers->container->kind->cancel(layers->container);
 	for (size_t i = 0; i < layers->count; i++)
 		if (layers->list[i].blob != NULL && layers->states[i] == WAITING && !blob_is_whole(layers->list[i].blob))
 			blob_finish(layers->list[i].blob, &err);

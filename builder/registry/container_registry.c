@@ -36,7 +36,7 @@ struct registry_container {
 	pthread_mutex_t lock;    /* for what follows */
 	pthread_cond_t ended;
 	unsigned downloads;      /* threads that run */
-	bool closing, waited;
+	bool cancelled, waited;
 	struct layer *layers;
 	uint64_t total_bytes;
 };
@@ -176,11 +176,27 @@ static int open_with(struct registry_container *self, const struct reference *re
 	return r < 0 ? r : layers_count(self, err);
 }
 
+static void registry_container_cancel(struct container *container)
+{
+	struct registry_container *self = own(container);
+	pthread_mutex_lock(&self->lock);
+	self->cancelled = true;
+	pthread_mutex_unlock(&self->lock);
+}
+
+static bool is_cancelled(struct registry_container *self)
+{
+	pthread_mutex_lock(&self->lock);
+	bool cancelled = self->cancelled;
+	pthread_mutex_unlock(&self->lock);
+	return cancelled;
+}
+
 static void registry_container_close(struct container *container)
 {
 	struct registry_container *self = own(container);
 	pthread_mutex_lock(&self->lock);
-	self->closing = true;
+	self->cancelled = true;
 	while (self->downloads > 0)
 		pthread_cond_wait(&self->ended, &self->lock);
 	pthread_mutex_unlock(&self->lock);
@@ -235,10 +251,7 @@ static bool job_arrived(void *context, uint64_t bytes)
 	struct registry_container *self = job->owner;
 	count_fetched(self, job->layer, bytes);
 	blob_arrived(job->blob, bytes);
-	pthread_mutex_lock(&self->lock);
-	bool closing = self->closing;
-	pthread_mutex_unlock(&self->lock);
-	return !closing && !blob_is_abandoned(job->blob);
+	return !is_cancelled(self) && !blob_is_abandoned(job->blob);
 }
 
 /* A beginning is kept for the next attempt, unless its bytes are wrong. Whose fault that is, cannot be told: that of a beginning
@@ -331,9 +344,8 @@ static bool is_twice(const struct manifest *manifest, size_t layer)
 }
 
 /* Said once: layers come from the same other build, most of the time. */
-static void note_waiting(void *context)
+static void note_waiting(const struct waiting *waiting)
 {
-	const struct waiting *waiting = context;
 	struct registry_container *self = waiting->owner;
 	if (self->quiet || is_twice(&self->container.manifest, waiting->layer))
 		return;
@@ -348,6 +360,15 @@ static void note_waiting(void *context)
 	log_note("another build fetches a layer of '%s' at the moment: waiting for it", self->container.source);
 }
 
+static bool wait_on(void *context)
+{
+	const struct waiting *waiting = context;
+	if (is_cancelled(waiting->owner))
+		return false;
+	note_waiting(waiting);
+	return true;
+}
+
 static int registry_layer_open(struct container *container, size_t layer, struct blob **ret_blob, struct err *err)
 {
 	struct registry_container *self = own(container);
@@ -355,7 +376,7 @@ static int registry_layer_open(struct container *container, size_t layer, struct
 	struct waiting waiting = { .owner = self, .layer = layer };
 	struct cache_fetch *fetch;
 	int fd;
-	int r = cache_blob_begin(self->cache, &descriptor->digest, descriptor->bytes, note_waiting, &waiting, &fd, &fetch, err);
+	int r = cache_blob_begin(self->cache, &descriptor->digest, descriptor->bytes, wait_on, &waiting, &fd, &fetch, err);
 	if (r < 0)
 		return r;
 	if (r == 0)
@@ -393,6 +414,7 @@ const struct container_kind container_registry = {
 	.scheme = "docker",
 	.open = registry_container_open,
 	.layer_open = registry_layer_open,
+	.cancel = registry_container_cancel,
 	.layer_discard = registry_layer_discard,
 	.progress = registry_container_progress,
 	.close = registry_container_close,

@@ -488,6 +488,36 @@ done
 )
 
 (
+	t "a layer that fails ends a build that waits for another one's download"
+	layout image lower 1 <<-'END' >/dev/null
+		layer gzip
+		random data 20000
+	END
+	layout image both 1 <<-'END' >/dev/null
+		layer gzip
+		random data 20000
+		layer gzip
+		file a text
+	END
+	first_layer=$(layout cat lower 1 | jq -r '.layers[0].digest')
+	registry "layer drip 100"
+	mkdir other
+	simg build -q other/slow.simg "docker://$at/lower:1" 2>err &
+	pid=$!
+	partial=cache/partial/$(tr : - <<<"$first_layer")
+	begun() { [ -s "$partial" ]; }
+	eventually begun
+	registry "layer status 404"
+	begin=$SECONDS
+	refuses "docker://$at/both:1"
+	expect_stderr_has "$(layout cat both 1 | jq -r '.layers[1].digest')"
+	[ $((SECONDS - begin)) -lt 8 ] || fail "it waited for $((SECONDS - begin)) seconds"
+	kill -0 $pid || fail "the other build was not that slow"
+	kill $pid
+	wait $pid || :
+)
+
+(
 	t "a build that is killed during a download leaves nothing but what the next one continues"
 	registry 'layer 1-2 drip 1000'
 	simg build -q x.simg "docker://$at/team/app:1" &

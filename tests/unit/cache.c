@@ -477,6 +477,18 @@ static void count_call(void *context)
 	++*(int *)context;
 }
 
+static bool count_wait(void *context)
+{
+	count_call(context);
+	return true;
+}
+
+static bool no_use(void *context)
+{
+	(void)context;
+	return false;
+}
+
 static void test_many(void)
 {
 	int *counter = shared_counter();
@@ -554,10 +566,20 @@ static void test_many(void)
 		pid_t pid = child_start(slow_downloader, counter, 0);
 		for (int i = 0; i < 1000 && __atomic_load_n(counter, __ATOMIC_SEQ_CST) == 0; i++)
 			pause_ms(5);
-		check_int(cache_blob_begin(cache, &hello, HELLO_BYTES, count_call, &calls, &fd, &fetch, &failure), 1);
+		check_int(cache_blob_begin(cache, &hello, HELLO_BYTES, count_wait, &calls, &fd, &fetch, &failure), 1);
 		check_str(scratch_content(fd), HELLO);
 		check(calls >= 1 && calls <= 4);
 		child_end(pid);
+		cache_close(cache);
+	}
+	test_case ("waiting for another downloader ends when it has lost its use") {
+		struct cache *cache = open_new();
+		struct cache_fetch *fetch = NULL, *held = NULL;
+		autoclose int fd = -1;
+		check_int(begin(cache, &held), 0);
+		check_int(cache_blob_begin(cache, &hello, HELLO_BYTES, no_use, NULL, &fd, &fetch, &failure), -ECANCELED);
+		check_has(failure.text, "cancelled while another build downloads the blob 'sha256:");
+		cache_fetch_abandon(held, false);
 		cache_close(cache);
 	}
 	munmap(counter, 4096);
