@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/limits.h>
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@
 #define MADE_LINE "made\n"
 #define RECORD_BYTES_MAX ((size_t)1 << 30)
 
-enum { XATTRS_MAX = 8192 };
+enum { XATTRS_MAX = XATTR_LIST_MAX / sizeof("user.x") }; /* as load.c takes them */
 
 struct record {
 	struct arena arena;
