@@ -18,6 +18,16 @@ layout() { python3 "$top/tests/layout.py" image layout "$1" >/dev/null; }
 )
 
 (
+	t "nothing of a file that a layer replaces, hides or removes is in the image"
+	printf 'layer\nrandom a 2000000\ndir d\nrandom d/b 2000000\nrandom c 2000000\nlayer\nfile a 1\nopaque d\nwhiteout c\n' |
+		layout image
+	run simg build -q --no-mount-points app.simg oci:layout:image
+	expect_status 0
+	expect_equal "$(unsquashfs -cat app.simg a)" 1
+	[ "$(stat -c %s app.simg)" -lt 65536 ] || fail "the image has $(stat -c %s app.simg) bytes"
+)
+
+(
 	t "--max-size holds for an image that was built before, too"
 	printf 'layer\nrandom x 100000\n' | layout image
 	run simg build -q app.simg oci:layout:image
