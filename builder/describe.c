@@ -44,6 +44,8 @@ static void print_size_line(const json_t *top)
 		snprintf(text, sizeof(text), "%s of files", content);
 	else if (content_bytes == 0)
 		snprintf(text, sizeof(text), "%s", file);
+	else if (file_bytes > content_bytes) /* what it takes to describe them: no ratio of compression */
+		snprintf(text, sizeof(text), "%s, for %s of files", file, content);
 	else
 		snprintf(text, sizeof(text), "%s, for %s of files (%.0f %%)", file, content,
 			 100.0 * (double)file_bytes / (double)content_bytes);

@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -58,11 +59,17 @@ static json_t *layers_describe(const struct container *container)
 	return layers;
 }
 
+/* An archive or a layout without a tag: "oci:". */
+static bool is_nameless(const char *source)
+{
+	return source[0] == '\0' || source[strlen(source) - 1] == ':';
+}
+
 static json_t *container_describe(const struct container *container)
 {
 	json_t *source = json_object();
 	put(source, "kind", container->kind->scheme);
-	put(source, "name", container->source);
+	put(source, "name", is_nameless(container->source) ? NULL : container->source);
 	put(source, "digest", container->digest.text);
 	put(source, "config_digest", container->manifest.config.digest.text);
 	json_object_set_new(source, "platform", platform_describe(&container->config));

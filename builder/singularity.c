@@ -145,8 +145,8 @@ static int add_command(struct load *load, const struct run_config *config, struc
 	return addition_text(load, DIR "/runscript", 0755, script_run(&config->entrypoint, &config->command), err);
 }
 
-/* Where the image comes from, as a recipe says it: "docker", and "docker.io/library/debian:12". */
-static void split_source(const struct container *container, char *agent, char **ret_from)
+/* Where the image comes from, as a recipe says it: "docker", and "docker.io/library/debian:12". What has no name is its digest. */
+static void split_source(const struct container *container, char *agent, const char **ret_from)
 {
 	char *colon = strchr(agent, ':');
 	*ret_from = agent;
@@ -154,6 +154,8 @@ static void split_source(const struct container *container, char *agent, char **
 		return;
 	*colon = '\0';
 	*ret_from = colon + 1 + 2 * (strncmp(colon + 1, "//", 2) == 0);
+	if (**ret_from == '\0')
+		*ret_from = container->digest.text;
 }
 
 static void label(json_t *labels, const char *key, const char *value)
@@ -211,7 +213,7 @@ static int add_recipe(struct load *load, const char *agent, const char *from, st
 
 static int add_origin(struct load *load, const struct container *container, json_t *labels, struct err *err)
 {
-	char *from;
+	const char *from;
 	autofree char *agent = addition_printable(container->source);
 	if (agent == NULL)
 		return err_sys(err, ENOMEM, "cannot tell where the image comes from");

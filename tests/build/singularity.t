@@ -112,7 +112,10 @@ solver='{"Entrypoint": ["solver", "it'\''s $HOME"], "Cmd": ["--input", "a b"], "
 	run simg inspect app.simg
 	expect_status 0
 	expect_stdout_has "command     solver" "user        7" "platform    linux/amd64" "version = 8" "runscript   /.singularity.d/runscript"
-	expect_stdout_matches '^source      oci.*, sha256:[0-9a-f]{64}$'
+	digest=sha256:$(sha256sum <manifest.json | cut -d ' ' -f 1)
+	expect_stdout_has "source      oci, $digest"
 	expect_stdout_matches '^layers      sha256:[0-9a-f]{64}, '
 	unsquashfs -cat app.simg .simg/config.json | cmp - config.json
+	expect_equal "$(unsquashfs -cat app.simg .simg/build.json | jq -c '[.source.kind, .source.name]')" '["oci",null]'
+	expect_equal "$(unsquashfs -cat app.simg .singularity.d/Singularity)" "$(printf 'Bootstrap: oci\nFrom: %s' "$digest")"
 )
