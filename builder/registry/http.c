@@ -477,6 +477,7 @@ static int fail_tls(struct exchange *exchange, CURLcode code)
 			       exchange->request->tls->cert_file != NULL ? exchange->request->tls->cert_file : "", host,
 			       exchange->error_text);
 	if (says_not_tls(exchange->error_text)) {
+		exchange->response->failure = HTTP_NOT_TLS;
 		err_set(exchange->err, EPROTO, "'%s' does not speak https", host);
 		return err_hint(exchange->err, "if it is meant to speak plain http, say so in registries.conf: insecure = true");
 	}

@@ -59,7 +59,8 @@ struct http_request {
 enum http_failure {
 	HTTP_ANSWERED,    /* there is one */
 	HTTP_UNREACHABLE, /* -EHOSTUNREACH: unknown host, refused, no answer to the attempt to connect */
-	HTTP_TLS,         /* -EPROTO: no trust, or not TLS at all */
+	HTTP_TLS,         /* -EPROTO: no trust, or no agreement on how to encrypt */
+	HTTP_NOT_TLS,     /* -EPROTO: the server's answer to https is something else */
 	HTTP_BROKEN,      /* -ECONNRESET: the connection broke */
 	HTTP_STALLED,     /* -ETIMEDOUT: nothing came any more */
 	HTTP_FORBIDDEN,   /* a redirect that is not followed, a body that is too large, no memory, the sink, go_on (-ECANCELED) */

@@ -101,8 +101,17 @@ static int knock(struct server *server, const struct server_request *request, bo
 	return http_send(server->options.http, &knock, response, err);
 }
 
-/* Where http is allowed, https comes first nevertheless; without it, what it said is the better message if http is no way
- * either. */
+/* Whether http's outcome says more than that of https, which has failed. 400: "this is https". */
+static bool http_says_more(const struct http_response *https, const struct http_response *http)
+{
+	if (https->failure == HTTP_NOT_TLS)
+		return http->failure != HTTP_UNREACHABLE;
+	if (http->failure == HTTP_ANSWERED)
+		return http->status != 400;
+	return https->failure != HTTP_TLS && http->failure != HTTP_UNREACHABLE;
+}
+
+/* Where http is allowed, https comes first nevertheless. */
 static int knock_both(struct server *server, const struct server_request *request, bool *ret_https, struct http_response *response,
 		      struct err *err)
 {
@@ -113,8 +122,7 @@ static int knock_both(struct server *server, const struct server_request *reques
 	struct err http_err = ERR_INIT;
 	autoresponse struct http_response http_response;
 	int http_r = knock(server, request, false, &http_response, &http_err);
-	bool better = http_r >= 0 ? http_response.status != 400 : response->failure != HTTP_TLS; /* 400: "this is https" */
-	if (!better)
+	if (!http_says_more(response, &http_response))
 		return r;
 	*ret_https = false;
 	*err = http_err;

@@ -108,6 +108,14 @@ registry_test() {
 )
 
 (
+	t "a registry without TLS that fails is not told to speak https"
+	registry 'ping hangup'
+	refuses
+	expect_stderr_has "the connection to '$at' broke"
+	! grep -q -e https -e insecure "$stderr" || fail "it is told of https"
+)
+
+(
 	t "a redirect from https to http is not followed"
 	registry_test 'blob redirect {plain}{path}'
 	cp tls/ca.crt "$(certs_of registry.test)/ca.crt"
