@@ -30,6 +30,8 @@ enum {
 	ERROR_BODY_BYTES_MAX = 1 << 20, /* read, so that the connection can be used again */
 };
 
+#define PROXY_HINT "look at HTTPS_PROXY and NO_PROXY in the environment"
+
 struct http {
 	pthread_mutex_t lock;
 	CURL *idle[HANDLES_MAX]; /* each with its open connections */
@@ -74,6 +76,14 @@ const char *origin_host(const char *origin)
 {
 	const char *host = strstr(origin, "://");
 	return host != NULL ? host + 3 : origin;
+}
+
+int http_proxy_refused(const char *host, int status, struct err *err)
+{
+	err_set(err, EHOSTUNREACH, "cannot reach '%s': the proxy refuses to lead there (%d)", host, status);
+	if (status != 407)
+		return err_hint(err, PROXY_HINT);
+	return err_hint(err, "it wants a name and a password: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT");
 }
 
 static void curl_begin(void)
@@ -436,15 +446,40 @@ static void slist_wipe(struct curl_slist *list)
 	curl_slist_free_all(list);
 }
 
+/* The proxy that libcurl could not connect to, HOST:PORT or HOST: the one that its message names instead of the origin, always
+ * without a password. Returns false if it was none. */
+static bool proxy_of_error(const struct exchange *exchange, char proxy[static ORIGIN_MAX])
+{
+	const char *host = origin_host(exchange->response->origin);
+	char name[256] = "", via[256];
+	unsigned port = 0;
+	size_t bytes = strlen(host);
+	int found = sscanf(exchange->error_text, "Failed to connect to %255s port %u via %255s", name, &port, via);
+	if (found == 3) {
+		snprintf(proxy, ORIGIN_MAX, "%s", via);
+		return true;
+	}
+	snprintf(proxy, ORIGIN_MAX, strchr(name, ':') != NULL ? "[%s]:%u" : "%s:%u", name, port);
+	return found == 2 && (strncasecmp(proxy, host, bytes) != 0 || (proxy[bytes] != ':' && proxy[bytes] != '\0'));
+}
+
+static int fail_proxy_unreachable(struct exchange *exchange, const char *proxy, const char *why)
+{
+	err_set(exchange->err, EHOSTUNREACH, "cannot reach '%s': no connection to the proxy '%s': %s",
+		origin_host(exchange->response->origin), proxy, why);
+	return err_hint(exchange->err, PROXY_HINT);
+}
+
 static int fail_unreachable(struct exchange *exchange, CURLcode code)
 {
 	const char *host = origin_host(exchange->response->origin);
+	char proxy[ORIGIN_MAX];
 	long os_error = 0;
 	curl_easy_getinfo(exchange->curl, CURLINFO_OS_ERRNO, &os_error);
 	exchange->response->failure = HTTP_UNREACHABLE;
 	if (code == CURLE_COULDNT_RESOLVE_PROXY) {
 		err_set(exchange->err, EHOSTUNREACH, "cannot reach '%s': the proxy's host is unknown", host);
-		return err_hint(exchange->err, "look at HTTPS_PROXY and NO_PROXY in the environment");
+		return err_hint(exchange->err, PROXY_HINT);
 	}
 	if (code == CURLE_COULDNT_RESOLVE_HOST) {
 		err_set(exchange->err, EHOSTUNREACH, "cannot reach '%s': unknown host", host);
@@ -452,8 +487,24 @@ static int fail_unreachable(struct exchange *exchange, CURLcode code)
 	}
 	if (code == CURLE_OPERATION_TIMEDOUT)
 		return err_set(exchange->err, EHOSTUNREACH, "cannot reach '%s': no answer", host);
-	return err_set(exchange->err, EHOSTUNREACH, "cannot reach '%s': %s", host,
-		       os_error != 0 ? strerror((int)os_error) : exchange->error_text);
+	const char *why = os_error != 0 ? strerror((int)os_error) : exchange->error_text;
+	if (proxy_of_error(exchange, proxy))
+		return fail_proxy_unreachable(exchange, proxy, why);
+	return err_set(exchange->err, EHOSTUNREACH, "cannot reach '%s': %s", host, why);
+}
+
+/* The status with which a proxy has refused to lead to the server; 0 if none has. */
+static int proxy_refusal(const struct exchange *exchange)
+{
+	long status = 0;
+	curl_easy_getinfo(exchange->curl, CURLINFO_HTTP_CONNECTCODE, &status);
+	return status != 0 && !is_success((int)status) ? (int)status : 0;
+}
+
+static int fail_proxy_refusal(struct exchange *exchange, int status)
+{
+	exchange->response->failure = status >= 500 ? HTTP_BROKEN : HTTP_UNREACHABLE;
+	return http_proxy_refused(origin_host(exchange->response->origin), status, exchange->err);
 }
 
 /* OpenSSL's words for an answer that is not TLS. */
@@ -528,6 +579,9 @@ static int fail(struct exchange *exchange, CURLcode code)
 	exchange->response->failure = HTTP_FORBIDDEN;
 	if (exchange->stopped < 0)
 		return exchange->stopped;
+	int refusal = proxy_refusal(exchange);
+	if (refusal != 0)
+		return fail_proxy_refusal(exchange, refusal);
 	switch (code) {
 	case CURLE_ABORTED_BY_CALLBACK:
 		return err_set(exchange->err, ECANCELED, "stopped");

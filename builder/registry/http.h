@@ -58,7 +58,7 @@ struct http_request {
 /* Why there is no answer. */
 enum http_failure {
 	HTTP_ANSWERED,    /* there is one */
-	HTTP_UNREACHABLE, /* -EHOSTUNREACH: unknown host, refused, no answer to the attempt to connect */
+	HTTP_UNREACHABLE, /* -EHOSTUNREACH: unknown host, refused, no answer to the attempt to connect; also a proxy's refusal */
 	HTTP_TLS,         /* -EPROTO: no trust, or no agreement on how to encrypt */
 	HTTP_NOT_TLS,     /* -EPROTO: the server's answer to https is something else */
 	HTTP_BROKEN,      /* -ECONNRESET: the connection broke */
@@ -86,6 +86,9 @@ int http_send(struct http *http, const struct http_request *request, struct http
 /* Wipes: a body may hold a token. */
 void http_response_free(struct http_response *response);
 #define autoresponse __attribute__((cleanup(http_response_free)))
+
+/* Fills err for a proxy that answers status instead of leading to host. -EHOSTUNREACH. */
+int http_proxy_refused(const char *host, int status, struct err *err);
 
 /* The host and port of an origin, for messages. */
 const char *origin_host(const char *origin);

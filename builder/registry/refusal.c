@@ -105,6 +105,8 @@ int refusal_set(const struct refusal *refusal, const struct http_response *respo
 	char words[REFUSAL_TEXT_MAX];
 	const char *host = origin_host(response->origin);
 	refusal_text(response, words);
+	if (response->status == 407) /* by http: a proxy's answer takes the place of the server's */
+		return http_proxy_refused(host, response->status, err);
 	if (response->elsewhere)
 		return err_set(err, response->status == 404 ? ENOENT : EIO,
 			       "'%s', where the registry redirects to, answers %d for the %s", host, response->status,

@@ -20,7 +20,7 @@ struct refusal {
 	const char *login_origin; /* where the credentials that were sent come from, or NULL */
 };
 
-/* Fills err. -ENOENT for 404, -EACCES for 401 and 403, -EBUSY for 429, else -EIO. */
+/* Fills err. -ENOENT for 404, -EACCES for 401 and 403, -EBUSY for 429, -EHOSTUNREACH for 407, else -EIO. */
 int refusal_set(const struct refusal *refusal, const struct http_response *response, struct err *err);
 
 #endif

@@ -161,13 +161,23 @@ registry_test() {
 	registry_test proxy-user=me:S3cret
 	cp tls/ca.crt "$(certs_of registry.test)/ca.crt"
 	refuses docker://registry.test/team/app:1
-	expect_stderr_has "407"
+	expect_stderr_has "the proxy refuses to lead there (407)" "HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"
+	expect_asked 1 '.at == "proxy" and .status == 407'
 	export HTTPS_PROXY=http://me:S3cret@$proxy_at
 	builds docker://registry.test/team/app:1
 	expect_app
 	kill "$registry_pid"
 	rm -rf cache
 	refuses docker://registry.test/team/app:1
+)
+
+(
+	t "a proxy that is away is blamed itself, without its password"
+	registry
+	HTTPS_PROXY=http://me:S3cret@127.0.0.1:1 refuses docker://registry.test/team/app:1
+	expect_stderr_has "cannot reach 'registry.test': no connection to the proxy '127.0.0.1:1': Connection refused" "HTTPS_PROXY and NO_PROXY"
+	HTTPS_PROXY=http://127.0.0.1:1 NO_PROXY=127.0.0.3 refuses docker://127.0.0.3:1/team/app:1
+	! grep -q -i proxy "$stderr" || fail "a proxy is blamed that was not asked"
 )
 
 (
