@@ -117,7 +117,8 @@ int refusal_set(const struct refusal *refusal, const struct http_response *respo
 		return refuse_rate(refusal, response, words, err);
 	if (response->status == 404) {
 		err_set(err, ENOENT, "'%s' has no such %s (404%s)", host, refusal->what, words);
-		return err_hint(err, "are name and tag right?");
+		return err_hint(err, refusal->part ? "the image is incomplete there: it has to be pushed again"
+						   : "are name and tag right?");
 	}
 	return err_set(err, EIO, "'%s' answers %d for the %s%s", host, response->status, refusal->what, words);
 }

@@ -16,6 +16,7 @@ char *refusal_text(const struct http_response *response, char text[static REFUSA
 
 struct refusal {
 	const char *what;         /* "image", "layer sha256:…" */
+	bool part;                /* it belongs to an image whose manifest is there */
 	const char *login_host;   /* for simg login; NULL where no login helps */
 	const char *login_origin; /* where the credentials that were sent come from, or NULL */
 };

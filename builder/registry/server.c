@@ -252,7 +252,8 @@ static int try_once(struct server *server, const struct server_request *request,
 static int refused(struct server *server, const struct server_request *request, const struct http_response *response,
 		   struct err *err)
 {
-	struct refusal refusal = { .what = request->what };
+	bool blob = request->url != NULL || (request->kind != NULL && strcmp(request->kind, "blobs") == 0);
+	struct refusal refusal = { .what = request->what, .part = blob };
 	if (server->endpoint != NULL) {
 		refusal.login_host = server->endpoint->credentials_host;
 		refusal.login_origin = auth_origin(server->auth);

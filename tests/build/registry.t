@@ -325,6 +325,13 @@ done
 	expect_app
 )
 
+(
+	t "an image that lacks a layer has to be pushed again"
+	registry 'layer status 404'
+	refuses
+	expect_stderr_has "has no such blob" "simg: hint: the image is incomplete there: it has to be pushed again"
+)
+
 # Writes a download that was interrupted into the cache.
 interrupted() {
 	mkdir -p cache/partial
