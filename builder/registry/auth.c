@@ -311,6 +311,7 @@ static int value_locked(struct auth *auth, char **ret_value, struct http_respons
 		return has_password(auth) ? basic_value(auth, ret_value, err) : 0;
 	if (auth->token == NULL || now_s() >= auth->token_end - EARLY_S)
 		r = token_fetch(auth, response, err);
+	response->by_token_server = r < 0;
 	if (r < 0)
 		return r;
 	auth->token_uses++;

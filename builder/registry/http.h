@@ -71,6 +71,7 @@ struct http_response {
 	int status;
 	char origin[ORIGIN_MAX];  /* who has answered */
 	bool elsewhere;           /* another origin than the one that was asked: after a redirect */
+	bool by_token_server;     /* set by auth_value(): not the registry has answered, or failed to */
 	int64_t content_length;   /* -1: unknown */
 	char *content_type, *content_range, *content_digest, *retry_after; /* NULL: not there */
 	char *rate_limit, *rate_remaining, *rate_source;

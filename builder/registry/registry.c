@@ -240,11 +240,12 @@ static int resolve_by_get(struct resolution *resolution, struct server *server, 
 	return r < 0 ? r : document_take(&resolution->document, response, err);
 }
 
-/* HEAD gets no explanation, and not every registry knows it: then GET tells. */
+/* HEAD gets no explanation, and not every registry knows it: then GET tells. A token server has explained itself, and a wrong
+ * password that is sent a second time brings a user closer to being locked out. */
 static bool get_may_tell(const struct http_response *response)
 {
 	int status = response->status;
-	return response->failure == HTTP_ANSWERED &&
+	return response->failure == HTTP_ANSWERED && !response->by_token_server &&
 	       (status == 501 || (status >= 400 && status < 500 && status != 401 && status != 429));
 }
 

@@ -40,6 +40,17 @@ login() { run simg login "$@" "$at" -u "$user_name" --password-stdin <<<"$passwo
 )
 
 (
+	t "a token server that refuses a password gets it once"
+	for code in 400 401 403; do
+		registry auth=bearer user="$account" "token status $code"
+		knows_password
+		refuses
+		expect_stderr_has "$at" "refuses the login" "($code from"
+		expect_asked 1 '.path == "/token"'
+	done
+)
+
+(
 	t "a password goes to its registry alone"
 	registry auth=basic user="$account"
 	knows_password "127.0.0.1:1"
