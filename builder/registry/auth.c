@@ -274,7 +274,7 @@ static int token_request(struct auth *auth, struct http_request *request, struct
 	return token_take(auth, response, asked_s, err);
 }
 
-static int token_fetch(struct auth *auth, struct http_response *response, struct err *err)
+static int token_fetch(struct auth *auth, const struct auth_wait *wait, struct http_response *response, struct err *err)
 {
 	int r = realm_check(auth, err);
 	if (r < 0)
@@ -296,11 +296,15 @@ static int token_fetch(struct auth *auth, struct http_response *response, struct
 		.form = form,
 		.tls = auth->options.tls,
 		.body_bytes_max = TOKEN_BYTES_MAX,
+		.brief = true,
+		.go_on = wait->go_on,
+		.go_on_context = wait->context,
 	};
 	return token_request(auth, &request, response, err);
 }
 
-static int value_locked(struct auth *auth, char **ret_value, struct http_response *response, struct err *err)
+static int value_locked(struct auth *auth, const struct auth_wait *wait, char **ret_value, struct http_response *response,
+			struct err *err)
 {
 	if (auth->scheme == CHALLENGE_NONE)
 		return 0;
@@ -310,7 +314,7 @@ static int value_locked(struct auth *auth, char **ret_value, struct http_respons
 	if (auth->scheme == CHALLENGE_BASIC)
 		return has_password(auth) ? basic_value(auth, ret_value, err) : 0;
 	if (auth->token == NULL || now_s() >= auth->token_end - EARLY_S)
-		r = token_fetch(auth, response, err);
+		r = token_fetch(auth, wait, response, err);
 	response->by_token_server = r < 0;
 	if (r < 0)
 		return r;
@@ -319,12 +323,13 @@ static int value_locked(struct auth *auth, char **ret_value, struct http_respons
 	return *ret_value != NULL ? 0 : no_memory(auth, err);
 }
 
-int auth_value(struct auth *auth, char **ret_value, unsigned *ret_generation, struct http_response *ret_response, struct err *err)
+int auth_value(struct auth *auth, const struct auth_wait *wait, char **ret_value, unsigned *ret_generation,
+	       struct http_response *ret_response, struct err *err)
 {
 	*ret_value = NULL;
 	*ret_response = (struct http_response){ .failure = HTTP_FORBIDDEN, .content_length = -1 };
 	pthread_mutex_lock(&auth->lock);
-	int r = value_locked(auth, ret_value, ret_response, err);
+	int r = value_locked(auth, wait, ret_value, ret_response, err);
 	*ret_generation = auth->generation;
 	pthread_mutex_unlock(&auth->lock);
 	return r;

@@ -34,10 +34,17 @@ void auth_free(struct auth *auth); /* wipes; takes NULL */
 /* What the registry's front door (GET /v2/) wants: to be used where a later refusal does not say. */
 int auth_expect(struct auth *auth, const struct strlist *challenges, struct err *err);
 
+/* Asked about once a second while a token is fetched: false ends that with -ECANCELED. */
+struct auth_wait {
+	bool (*go_on)(void *context); /* NULL: always */
+	void *context;
+};
+
 /* The value of Authorization for a request now; *ret_value is NULL where there is none to give, else freed with
  * secret_free() of secret.h. Asks for a token where one is needed. *ret_generation tells auth_answer() what was sent. If the
  * token server refuses or fails, *ret_response is its answer (http_response_free() in any case). */
-int auth_value(struct auth *auth, char **ret_value, unsigned *ret_generation, struct http_response *ret_response, struct err *err);
+int auth_value(struct auth *auth, const struct auth_wait *wait, char **ret_value, unsigned *ret_generation,
+	       struct http_response *ret_response, struct err *err);
 
 /* The registry refused what auth_value() gave (401, or 403 with insufficient_scope), with these challenges. Returns 1 if
  * asking again may help, 0 if there is nothing else to offer. */

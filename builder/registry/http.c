@@ -408,6 +408,8 @@ static void set_callbacks(struct exchange *exchange, long stall)
 	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, stall);
 	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, stall);
 	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, (long)STALL_BYTES_PER_SECOND);
+	if (exchange->request->brief)
+		curl_easy_setopt(curl, CURLOPT_TIMEOUT, 2 * stall);
 	if (exchange->request->go_on != NULL) {
 		curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
 		curl_easy_setopt(curl, CURLOPT_XFERINFODATA, exchange);
@@ -550,7 +552,8 @@ static int fail_timeout(struct exchange *exchange)
 	if (microseconds == 0)
 		return fail_unreachable(exchange, CURLE_OPERATION_TIMEDOUT);
 	exchange->response->failure = HTTP_STALLED;
-	return err_set(exchange->err, ETIMEDOUT, "'%s' sends nothing any more", origin_host(exchange->response->origin));
+	return err_set(exchange->err, ETIMEDOUT, "'%s' sends %s", origin_host(exchange->response->origin),
+		       exchange->request->brief ? "its answer too slowly, or not at all" : "nothing any more");
 }
 
 /* Before TLS stands, a broken connection is reported as TLS's failure; behind it, TLS 1.3's refusal as the connection's. */

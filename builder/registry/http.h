@@ -51,6 +51,7 @@ struct http_request {
 	uint64_t offset;           /* asks for the bytes from here on, if not 0 */
 	const struct http_sink *sink; /* NULL: to memory */
 	size_t body_bytes_max;     /* in memory */
+	bool brief;                /* meant to take a moment: broken after twice the time for a transfer without data, whatever comes */
 	bool (*go_on)(void *context); /* asked about once a second; NULL: always */
 	void *go_on_context;
 };
@@ -62,7 +63,7 @@ enum http_failure {
 	HTTP_TLS,         /* -EPROTO: no trust, or no agreement on how to encrypt */
 	HTTP_NOT_TLS,     /* -EPROTO: the server's answer to https is something else */
 	HTTP_BROKEN,      /* -ECONNRESET: the connection broke */
-	HTTP_STALLED,     /* -ETIMEDOUT: nothing came any more */
+	HTTP_STALLED,     /* -ETIMEDOUT: nothing came any more, or too slowly */
 	HTTP_FORBIDDEN,   /* a redirect that is not followed, a body that is too large, no memory, the sink, go_on (-ECANCELED) */
 };
 

@@ -212,10 +212,11 @@ static bool wants_proof(const struct http_response *response)
 static int send_with_proof(struct server *server, const struct server_request *request, const char *url,
 			   struct http_response *response, struct err *err)
 {
+	const struct auth_wait wait = { .go_on = request->go_on, .context = request->go_on_context };
 	for (int proofs = 0;; proofs++) {
 		autosecret char *authorization = NULL;
 		unsigned generation;
-		int r = auth_value(server->auth, &authorization, &generation, response, err);
+		int r = auth_value(server->auth, &wait, &authorization, &generation, response, err);
 		if (r < 0)
 			return r;
 		http_response_free(response);

@@ -51,6 +51,15 @@ login() { run simg login "$@" "$at" -u "$user_name" --password-stdin <<<"$passwo
 )
 
 (
+	t "a token server that trickles holds a build up for a moment only"
+	registry auth=bearer token-bytes=100000 'token drip 200'
+	started=$(date +%s)
+	refuses
+	expect_stderr_has "'$at' sends its answer too slowly"
+	[ $(($(date +%s) - started)) -le 20 ] || fail "it waited for long" # five tries, of two seconds each
+)
+
+(
 	t "a password goes to its registry alone"
 	registry auth=basic user="$account"
 	knows_password "127.0.0.1:1"
