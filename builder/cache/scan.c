@@ -183,6 +183,12 @@ void scan_close(struct scan *scan)
 	*scan = (struct scan){ 0 };
 }
 
+time_t scan_idle_seconds(time_t now, time_t date)
+{
+	time_t seconds;
+	return !__builtin_sub_overflow(now, date, &seconds) ? seconds : INT64_MAX;
+}
+
 int scan_entry_open(const struct scan *scan, const struct scan_entry *entry)
 {
 	struct stat st;
@@ -209,7 +215,7 @@ static int entry_seize(const struct scan_place *place, const struct scan_entry *
 	enum shared_lock lock = shared_lock(fd, LOCK_EX);
 	bool written = entry->kind == SCAN_PARTIAL || entry->kind == SCAN_TEMPORARY;
 	if (lock == SHARED_LOCK_BUSY ||
-	    (lock == SHARED_LOCK_NONE && written && time(NULL) - st.st_mtim.tv_sec < UNLOCKED_IN_USE_SECONDS))
+	    (lock == SHARED_LOCK_NONE && written && scan_idle_seconds(time(NULL), st.st_mtim.tv_sec) < UNLOCKED_IN_USE_SECONDS))
 		return -EBUSY;
 	return steal_fd(&fd);
 }
@@ -255,7 +261,7 @@ static void lock_remove(struct cache *cache, const char *name, time_t idle_secon
 	struct digest ignored;
 	struct stat st;
 	if (!digest_of_name(NULL, name, &ignored) || fstatat(cache->locks, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    time(NULL) - st.st_mtim.tv_sec < idle_seconds)
+	    scan_idle_seconds(time(NULL), st.st_mtim.tv_sec) < idle_seconds)
 		return;
 	autoclose int fd = -1;
 	if (lock_take(cache, name, &fd) == SHARED_LOCK_TAKEN)

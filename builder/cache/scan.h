@@ -50,6 +50,9 @@ const char *scan_kind_name(enum scan_kind kind);
 /* The digest, or the name. The entry keeps it. */
 const char *scan_text(const struct scan_entry *entry);
 
+/* From a file's date to now; the longest time there is for a date further back than that. */
+time_t scan_idle_seconds(time_t now, time_t date);
+
 /* Opens the entry for reading, without dating its use where that is possible. Returns a descriptor or a negative errno. */
 int scan_entry_open(const struct scan *scan, const struct scan_entry *entry);
 

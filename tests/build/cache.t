@@ -72,6 +72,25 @@ temporary        20 B  2024-05-06 07:12  .tmp-0123
 {\"kind\":\"blob\",\"name\":\"sha256:$hex\",\"bytes\":5,\"used\":1700000000}"
 )
 
+(
+	t "dates that no calendar has are listed, and pruned by"
+	new_cache
+	directory=$(mktemp -d /dev/shm/simg-tests.XXXXXX) # tmpfs keeps any date
+	cleanup rm -rf "$directory"
+	export SIMG_CACHE_DIR=$directory
+	simg cache list >/dev/null
+	file derived/ancient 1 @-9223372036854775000
+	file derived/future 1 @9223372036854775000
+	[ "$(stat -c %Y "$directory/derived/ancient")" = -9223372036854775000 ] || skip "/dev/shm keeps no such dates"
+	run simg cache list
+	expect_status 0
+	expect_stdout_matches "^derived +1 B  no date           ancient\$"
+	expect_stdout_matches "^derived +1 B  no date           future\$"
+	run simg cache prune
+	expect_status 0
+	expect_equal "$(ls "$directory/derived")" future
+)
+
 # --- verify ---
 
 (
@@ -110,6 +129,17 @@ derived/index-$good"
 	run simg cache verify -q
 	expect_status 1
 	expect_stdout "damaged, removed: sha256:$bad"
+)
+
+(
+	t "a blob that is all but a hole is reported as damaged without being read"
+	new_cache
+	blob one
+	truncate -s 8T "cache/blobs/sha256/$zeros"
+	run timeout 20 simg cache verify
+	expect_status 1
+	expect_stdout "damaged, removed: sha256:$zeros
+2 blobs verified, 3 B: 1 damaged"
 )
 
 (
