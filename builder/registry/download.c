@@ -184,13 +184,13 @@ int download_from(struct download *download, struct server *server, struct serve
 	return fetch_rest(&transfer, server, ret_response, err);
 }
 
-int download_verify(const struct download *download, const char *host, struct err *err)
+int download_verify(const struct download *download, const char *source, struct err *err)
 {
 	struct digest digest;
 	hash_digest(download->hash, &digest);
 	if (digest_equal(&digest, &download->descriptor->digest))
 		return 0;
-	err_set(err, EBADMSG, "the blob '%s' from '%s' is damaged: its digest is '%s'", download->descriptor->digest.text, host,
+	err_set(err, EBADMSG, "the blob '%s' from '%s' is damaged: its digest is '%s'", download->descriptor->digest.text, source,
 		digest.text);
 	return err_hint(err, "if that happens again, the image has to be pushed anew");
 }

@@ -30,7 +30,7 @@ void download_end(struct download *download);
 int download_from(struct download *download, struct server *server, struct server_request *request,
 		  struct http_response *ret_response, struct err *err);
 
-/* All is there: compares the digest. -EBADMSG if it is another one. */
-int download_verify(const struct download *download, const char *host, struct err *err);
+/* All is there: compares the digest. -EBADMSG if it is another one; source, who sent it, is for that message. */
+int download_verify(const struct download *download, const char *source, struct err *err);
 
 #endif

@@ -402,23 +402,37 @@ static int ask_urls(struct registry *registry, struct download *download, struct
 	return r;
 }
 
-static int blob_fetch(struct registry *registry, struct download *download, struct err *err)
+/* Sets *ret_place to the place that the last bytes came from, NULL for another one. */
+static int fetch_rest(struct registry *registry, struct download *download, struct place **ret_place, struct err *err)
 {
-	int r = download_begin(download, err);
-	if (r < 0)
-		return r;
-	const char *host = "its foreign place";
-	r = ask_places(registry, false, ask_blob, download, err);
-	size_t place = r >= 0 ? (size_t)r : 0;
+	*ret_place = NULL;
+	int r = ask_places(registry, false, ask_blob, download, err);
 	if (r >= 0)
-		host = registry->places[place].endpoint->host;
+		*ret_place = &registry->places[r];
 	else if (next_may_help(r) && download->descriptor->urls.count > 0)
 		r = ask_urls(registry, download, err);
+	return r < 0 ? r : 0;
+}
+
+static bool is_mirror(const struct registry *registry, const struct place *place)
+{
+	return place != NULL && place != &registry->places[registry->endpoints.count - 1];
+}
+
+static int blob_fetch(struct registry *registry, struct download *download, struct err *err)
+{
+	struct place *place = NULL;
+	const char *source = "an earlier download";
+	int r = download_begin(download, err);
+	if (r == 0 && download->position < download->descriptor->bytes) {
+		r = fetch_rest(registry, download, &place, err);
+		source = place != NULL ? place->endpoint->host : "its foreign place";
+	}
 	if (r < 0)
 		return r;
-	r = download_verify(download, host, err);
-	if (r < 0 && place + 1 < registry->endpoints.count && host == registry->places[place].endpoint->host)
-		pass_over(registry, &registry->places[place], r, err);
+	r = download_verify(download, source, err);
+	if (r < 0 && is_mirror(registry, place))
+		pass_over(registry, place, r, err);
 	return r;
 }
 

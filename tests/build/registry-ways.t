@@ -268,6 +268,20 @@ mirrored() {
 )
 
 (
+	t "a mirror is not blamed for what an earlier download left"
+	mirror
+	registry
+	mirrored
+	first_layer=${app_layers%%$'\n'*}
+	mkdir -p cache/partial
+	head -c "$(layout cat team/app "$first_layer" | wc -c)" /dev/zero >"cache/partial/$(tr : - <<<"$first_layer")"
+	builds docker://other.test/team/app:1
+	expect_app
+	expect_stderr ""
+	expect_asked 0 .
+)
+
+(
 	t "a mirror gets no password of the registry that it mirrors"
 	mirror auth=basic user="$account"
 	registry auth=basic user="$account"
