@@ -6,6 +6,7 @@
 
 #include "builder/registry/challenge.h"
 #include "builder/registry/credentials.h"
+#include "builder/registry/json_secret.h"
 #include "builder/registry/refusal.h"
 #include "builder/registry/secret.h"
 #include "lib/cleanup.h"
@@ -163,23 +164,17 @@ static const char *token_of(const json_t *answer)
 
 static int token_take(struct auth *auth, const struct http_response *response, time_t asked_s, struct err *err)
 {
-	json_t *answer = response->body != NULL ? json_loadb(response->body, response->body_bytes, 0, NULL) : NULL;
+	autojson json_t *answer = response->body != NULL ? json_loadb(response->body, response->body_bytes, 0, NULL) : NULL;
 	const char *token = token_of(answer);
-	int r = 0;
-	if (token == NULL) {
-		r = err_set(err, EBADMSG, "the token server '%s' of '%s' answers without a token", origin_host(response->origin),
-			    auth->options.host);
-	} else {
-		secret_free(auth->token);
-		auth->token = strdup(token);
-		auth->token_end = asked_s + lifetime(answer);
-		auth->token_uses = 0;
-		auth->generation++;
-		if (auth->token == NULL)
-			r = no_memory(auth, err);
-	}
-	json_decref(answer);
-	return r;
+	if (token == NULL)
+		return err_set(err, EBADMSG, "the token server '%s' of '%s' answers without a token", origin_host(response->origin),
+			       auth->options.host);
+	secret_free(auth->token);
+	auth->token = strdup(token);
+	auth->token_end = asked_s + lifetime(answer);
+	auth->token_uses = 0;
+	auth->generation++;
+	return auth->token != NULL ? 0 : no_memory(auth, err);
 }
 
 /* Adds "NAME=VALUE", escaped. The buffer is replaced, the old one wiped. */

@@ -5,6 +5,7 @@
 #include "builder/registry/authfile.h"
 
 #include "builder/registry/helper.h"
+#include "builder/registry/json_secret.h"
 #include "builder/registry/places.h"
 #include "builder/registry/secret.h"
 #include "lib/cleanup.h"
@@ -26,27 +27,6 @@ struct authfile {
 	json_t *auths, *helpers;
 	const char *store;
 };
-
-/* The strings of jansson lie in memory of their own, which is about to be freed. */
-static void json_wipe(json_t *value)
-{
-	const char *key;
-	size_t i;
-	json_t *item;
-	if (json_is_string(value))
-		explicit_bzero((char *)json_string_value(value), json_string_length(value));
-	json_array_foreach(value, i, item)
-		json_wipe(item);
-	json_object_foreach(value, key, item)
-		json_wipe(item);
-}
-
-static void cleanup_json(json_t **slot)
-{
-	json_wipe(*slot);
-	json_decref(*slot);
-}
-#define autojson __attribute__((cleanup(cleanup_json)))
 
 /* --- names --- */
 

@@ -15,6 +15,7 @@
 
 #include <getopt.h>
 #include <stdarg.h>
+#include <sys/resource.h>
 
 enum { USER_BYTES_MAX = 512, PASSWORD_BYTES_MAX = 64 * 1024, LINE_BYTES_MAX = 1024 };
 
@@ -252,6 +253,12 @@ static int finish(int r, int status, const struct err *err)
 	return status;
 }
 
+/* A crash leaves no file with the password in it. */
+static void forbid_core(void)
+{
+	setrlimit(RLIMIT_CORE, &(struct rlimit){ .rlim_cur = 0, .rlim_max = 0 });
+}
+
 static int run_login(int argc, char **argv)
 {
 	struct err err = ERR_INIT;
@@ -263,6 +270,7 @@ static int run_login(int argc, char **argv)
 		fputs(LOGIN_HELP, stdout);
 		return EXIT_SUCCESS;
 	}
+	forbid_core();
 	return finish(login(&request, &err), EXIT_FAILURE, &err);
 }
 

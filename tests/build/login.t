@@ -122,6 +122,20 @@ done
 simg: hint: give -u USER, and the password on standard input with --password-stdin"
 )
 
+(
+	t "a crash of login would leave no file with the password"
+	at_home
+	[ "$(ulimit -H -c)" != 0 ] || skip "no crash leaves a file here"
+	ulimit -c "$(ulimit -H -c)"
+	mkfifo password
+	exec 9<>password
+	simg login -u ada --password-stdin $nobody <password 9>&- &
+	pid=$!
+	cleanup kill -9 $pid
+	no_core() { grep -q '^Max core file size  *0  *0 ' /proc/$pid/limits; }
+	eventually no_core
+)
+
 # On a terminal of its own; what it shows is in $stdout. type waits for a prompt before it types.
 on_terminal() {
 	: >shown
