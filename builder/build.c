@@ -183,11 +183,20 @@ static int image_copy(struct build *build, struct err *err)
 
 /* --- the build --- */
 
+#ifdef __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define HAS_SHADOW
+#endif
+#endif
+#if defined(SIMG_SANITIZED) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define HAS_SHADOW
+#endif
+
 /* No input may bring the machine down: a few kilobytes of a map of holes can make libarchive ask for gigabytes. A tree of ten
  * million files needs about 3 GiB. */
 static void memory_limit(void)
 {
-#ifndef SIMG_SANITIZED /* the address sanitizer's shadow counts, too */
+#ifndef HAS_SHADOW /* a sanitizer's shadow counts, too */
 	struct rlimit limit;
 	if (getrlimit(RLIMIT_DATA, &limit) < 0 || limit.rlim_cur <= MEMORY_MAX_BYTES)
 		return;
