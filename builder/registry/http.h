@@ -4,7 +4,8 @@
  * NO_PROXY), but for this machine itself, which is never asked through one. Nothing is retried here. Never prints; no message
  * holds a URL's path or query, since those of blob storage are signed.
  *
- * Environment: SIMG_STALL_SECONDS (default 30): after so long without data a transfer counts as broken. Meant for tests.
+ * Environment: SIMG_STALL_SECONDS (default 30): after so long without data a transfer counts as broken, and a brief one after twice
+ * that in all. Meant for tests.
  */
 #ifndef SIMG_BUILDER_REGISTRY_HTTP_H
 #define SIMG_BUILDER_REGISTRY_HTTP_H
