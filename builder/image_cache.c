@@ -1,61 +1,81 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Images in the cache: see image_cache.h. The digest lies beside the image, as a derived file: SquashFS has no checksums, and
- * disks rot.
+ * Images in the cache: see image_cache.h. A checksum lies beside the image, as a derived file: SquashFS has none, and disks rot.
+ * It is no defence against an attacker, who could change both: the cache takes only files that the user or root owns.
  */
+#include "config.h"
+
 #include "builder/image_cache.h"
 
 #include "builder/cache/cache.h"
-#include "builder/oci/digest.h"
 #include "builder/output.h"
 #include "lib/cleanup.h"
 #include "lib/err.h"
 #include "lib/log.h"
 
-#include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { KEY_MAX = 100, PART_BYTES = 1024 * 1024 };
+#ifdef HAVE_ISAL
+#include <isa-l/crc64.h>
+#else
+#include <zlib.h>
+#endif
+
+enum { KEY_MAX = 100, CHECKSUM_TEXT_MAX = 64, PART_BYTES = 1024 * 1024 };
 
 static void image_key(const struct image_slot *slot, char key[KEY_MAX])
 {
 	snprintf(key, KEY_MAX, "%s.simg", slot->key);
 }
 
-static void digest_key(const struct image_slot *slot, char key[KEY_MAX])
+static void checksum_key(const struct image_slot *slot, char key[KEY_MAX])
 {
-	snprintf(key, KEY_MAX, "%s.digest", slot->key);
+	snprintf(key, KEY_MAX, "%s.checksum", slot->key);
 }
 
-static bool output_digest(struct output *output, struct digest *ret_digest)
+#ifdef HAVE_ISAL
+static const char CHECKSUM[] = "crc64";
+
+static uint64_t checksum_add(uint64_t checksum, const void *data, size_t bytes)
+{
+	return crc64_ecma_refl(checksum, data, bytes);
+}
+#else
+static const char CHECKSUM[] = "crc32";
+
+static uint64_t checksum_add(uint64_t checksum, const void *data, size_t bytes)
+{
+	return crc32((uLong)checksum, data, (uInt)bytes);
+}
+#endif
+
+static bool output_checksum(struct output *output, char text[CHECKSUM_TEXT_MAX])
 {
 	autofree char *part = malloc(PART_BYTES);
-	struct hash *hash = part == NULL ? NULL : hash_new(NULL);
-	uint64_t at = 0, end = output_bytes(output);
-	bool right = hash != NULL;
+	uint64_t checksum = 0, at = 0, end = output_bytes(output);
+	bool right = part != NULL;
 	while (right && at < end) {
 		size_t bytes = end - at < PART_BYTES ? (size_t)(end - at) : PART_BYTES;
 		right = output_read(output, at, part, bytes) == 0;
 		if (right)
-			hash_add(hash, part, bytes);
+			checksum = checksum_add(checksum, part, bytes);
 		at += bytes;
 	}
-	if (right)
-		hash_digest(hash, ret_digest);
-	hash_free(hash);
+	snprintf(text, CHECKSUM_TEXT_MAX, "%s:%016" PRIx64 ":%" PRIu64, CHECKSUM, checksum, end);
 	return right;
 }
 
-static bool digest_is_stored(const struct image_slot *slot, const struct digest *digest)
+static bool checksum_is_stored(const struct image_slot *slot, const char *checksum)
 {
-	char key[KEY_MAX], text[DIGEST_TEXT_MAX] = "";
+	char key[KEY_MAX], text[CHECKSUM_TEXT_MAX] = "";
 	autoclose int fd = -1;
-	digest_key(slot, key);
+	checksum_key(slot, key);
 	return cache_file_find(slot->cache, CACHE_DERIVED, key, &fd) == 1 && pread(fd, text, sizeof(text) - 1, 0) > 0 &&
-	       strcmp(text, digest->text) == 0;
+	       strcmp(text, checksum) == 0;
 }
 
 /* Whether the image was there and is right. What cannot be copied is built, and that says what is wrong. */
@@ -64,10 +84,10 @@ static bool image_copy(const struct image_slot *slot, struct output *output)
 	struct err ignored = ERR_INIT;
 	char key[KEY_MAX];
 	autoclose int fd = -1;
-	struct digest digest;
+	char checksum[CHECKSUM_TEXT_MAX];
 	image_key(slot, key);
 	return cache_file_find(slot->cache, CACHE_IMAGES, key, &fd) == 1 && output_copy(output, fd, &ignored) == 0 &&
-	       output_digest(output, &digest) && digest_is_stored(slot, &digest);
+	       output_checksum(output, checksum) && checksum_is_stored(slot, checksum);
 }
 
 static void note_waiting(void *context)
@@ -91,11 +111,11 @@ bool image_cache_take(struct image_slot *slot, struct output *output)
 void image_cache_keep(const struct image_slot *slot, struct output *output)
 {
 	char key[KEY_MAX];
-	struct digest digest;
-	if (!output_digest(output, &digest))
+	char checksum[CHECKSUM_TEXT_MAX];
+	if (!output_checksum(output, checksum))
 		return;
-	digest_key(slot, key);
-	cache_file_store(slot->cache, CACHE_DERIVED, key, digest.text, strlen(digest.text));
+	checksum_key(slot, key);
+	cache_file_store(slot->cache, CACHE_DERIVED, key, checksum, strlen(checksum));
 	image_key(slot, key);
 	cache_file_copy(slot->cache, CACHE_IMAGES, key, output_fd(output));
 }

@@ -19,7 +19,7 @@ struct image_slot {
 	bool noted;
 };
 
-/* Fills the output with the image and returns true, if it is there and its digest is the one that was stored with it. Waits while
+/* Fills the output with the image and returns true, if it is there and its checksum is the one that was stored with it. Waits while
  * another process of this user builds the image. The slot is ended with image_cache_close() in any case. */
 bool image_cache_take(struct image_slot *slot, struct output *output);
 
