@@ -357,6 +357,7 @@ refuse_source "a text file" notes "'notes' is not a tarball" \
 )
 
 # Without /proc, a file that has no name cannot get one: then it has a hidden name from the beginning, as on NFS.
+sanitized() { grep -qs 'enable-sanitizers' "$build/config.status"; } # which needs /proc
 no_proc() { exec unshare --mount sh -c 'mount -t tmpfs none /proc; exec "$@"' sh "$@"; }
 
 for signal in INT TERM HUP; do
@@ -375,6 +376,7 @@ for signal in INT TERM HUP; do
 	(
 		t "so it is where the file has a hidden name, SIG$signal"
 		need_root
+		! sanitized || skip "a build with sanitizers"
 		mkfifo pipe
 		no_proc env --default-signal=$signal simg build app.simg - <pipe &
 		exec 9>pipe
@@ -392,7 +394,7 @@ done
 	t "somebody else's image that came meanwhile is kept, where the kernel can tell and where it cannot"
 	denysys=$build/tests/denysys
 	for prefix in '' no_proc "no_proc $denysys renameat2 --" "no_proc $denysys renameat2,linkat --"; do
-		[ -z "$prefix" ] || [ "$(id -u)" = 0 ] || continue
+		[ -z "$prefix" ] || { [ "$(id -u)" = 0 ] && ! sanitized; } || continue
 		[[ $prefix != *denysys* ]] || [ -x "$denysys" ] || continue
 		rm -f app.simg pipe
 		mkfifo pipe
@@ -414,6 +416,7 @@ done
 (
 	t "an image is made where the kernel lacks renameat2 and statx"
 	need_root
+	! sanitized || skip "a build with sanitizers"
 	denysys=$build/tests/denysys
 	[ -x "$denysys" ] || skip "tests/denysys is not built (it needs libseccomp)"
 	mkdir dir
