@@ -5,15 +5,13 @@
 #include "builder/output.h"
 
 #include "builder/temporary.h"
-#include "lib/cleanup.h"
 #include "lib/err.h"
+#include "lib/fdio.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 struct output {
@@ -79,35 +77,15 @@ int output_open(const char *path, bool force, struct output **ret_output, struct
 
 int output_read(struct output *output, uint64_t offset, void *data, size_t bytes)
 {
-	while (bytes > 0) {
-		ssize_t n = pread(output->fd, data, bytes, (off_t)offset);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		data = (char *)data + n;
-		bytes -= (size_t)n;
-		offset += (uint64_t)n;
-	}
-	return 0;
+	return fdio_read(output->fd, offset, data, bytes);
 }
 
 int output_write(struct output *output, uint64_t offset, const void *data, size_t bytes)
 {
-	uint64_t end = offset + bytes;
-	while (bytes > 0 && !output->abandoned) {
-		ssize_t n = pwrite(output->fd, data, bytes, (off_t)offset);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		data = (const char *)data + n;
-		bytes -= (size_t)n;
-		offset += (uint64_t)n;
-	}
-	if (end > output->bytes)
-		output->bytes = end;
-	return 0;
+	int r = output->abandoned ? 0 : fdio_write(output->fd, offset, data, bytes);
+	if (r == 0 && offset + bytes > output->bytes)
+		output->bytes = offset + bytes;
+	return r;
 }
 
 uint64_t output_bytes(const struct output *output)
@@ -120,39 +98,15 @@ void output_truncate(struct output *output, uint64_t bytes)
 	output->bytes = bytes;
 }
 
-/* Copies through memory where the kernel cannot (another file system, before Linux 5.3). */
-static int copy_rest(struct output *output, int fd)
-{
-	enum { ROOM = 1024 * 1024 };
-	autofree char *room = malloc(ROOM);
-	ssize_t n = room == NULL ? -1 : 1;
-	while (n > 0) {
-		n = pread(fd, room, ROOM, (off_t)output->bytes);
-		int r = n > 0 ? output_write(output, output->bytes, room, (size_t)n) : 0;
-		if (r < 0)
-			return r;
-	}
-	return n < 0 ? -errno : 0;
-}
-
 int output_copy(struct output *output, int fd, struct err *err)
 {
-	enum { PART = 1 << 30 };
-	loff_t from = 0, to = 0;
-	ssize_t n = 1;
+	struct stat st;
 	output_restart(output);
-	if (ioctl(output->fd, FICLONE, fd) == 0) {
-		struct stat st;
-		output->bytes = fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
-		return 0;
-	}
-	while (n > 0) {
-		n = copy_file_range(fd, &from, output->fd, &to, PART, 0);
-		if (n > 0)
-			output->bytes += (uint64_t)n;
-	}
-	int r = copy_rest(output, fd);
-	return r < 0 ? err_sys(err, -r, "cannot write the image '%s'", output->path) : 0;
+	int r = fstat(fd, &st) < 0 ? -errno : fdio_copy(fd, output->fd);
+	if (r < 0)
+		return err_sys(err, -r, "cannot write the image '%s'", output->path);
+	output->bytes = (uint64_t)st.st_size;
+	return 0;
 }
 
 void output_restart(struct output *output)

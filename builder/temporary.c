@@ -7,6 +7,7 @@
 #include "builder/remove.h"
 #include "lib/cleanup.h"
 #include "lib/err.h"
+#include "lib/fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -137,8 +138,8 @@ static int make_hidden(struct temporary *temporary, int (*make)(const struct tem
 /* Gives the file without a name one. */
 static int name_it(const struct temporary *temporary, const char *name)
 {
-	char source[64];
-	snprintf(source, sizeof(source), "/proc/self/fd/%d", temporary->unnamed_fd);
+	char source[FD_PATH_MAX];
+	fd_path(temporary->unnamed_fd, source);
 	return linkat(AT_FDCWD, source, temporary->directory_fd, name, AT_SYMLINK_FOLLOW);
 }
 

@@ -5,20 +5,18 @@
 #include "builder/cache/shared.h"
 
 #include "lib/cleanup.h"
+#include "lib/fd.h"
+#include "lib/fdio.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/fs.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/file.h>
-#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
-
-enum { COPY_CHUNK_BYTES = 256 << 10 };
 
 int shared_open(int directory_fd, const char *name, int flags, struct stat *ret_st)
 {
@@ -70,55 +68,6 @@ enum shared_lock shared_lock(int fd, int operation)
 	return errno == EWOULDBLOCK ? SHARED_LOCK_BUSY : SHARED_LOCK_NONE;
 }
 
-static int write_all(int fd, const void *data, size_t bytes, off_t offset)
-{
-	while (bytes > 0) {
-		ssize_t n = pwrite(fd, data, bytes, offset);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		data = (const char *)data + n;
-		bytes -= (size_t)n;
-		offset += n;
-	}
-	return 0;
-}
-
-/* From offset to the end, through memory: works between any two files. */
-static int copy_plain(int from, int to, off_t offset)
-{
-	autofree char *buffer = malloc(COPY_CHUNK_BYTES);
-	if (buffer == NULL)
-		return -ENOMEM;
-	for (;;) {
-		ssize_t n = pread(from, buffer, COPY_CHUNK_BYTES, offset);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : 0;
-		int r = write_all(to, buffer, (size_t)n, offset);
-		if (r < 0)
-			return r;
-		offset += n;
-	}
-}
-
-/* The new file shares the blocks where the file system can; else the kernel or the file server copies. copy_file_range() fails
- * between file systems before Linux 5.3, and gives nothing for some files: what it left is copied plainly. */
-static int copy_all(int from, int to)
-{
-	struct stat st;
-	if (fstat(from, &st) < 0)
-		return -errno;
-	if (ioctl(to, FICLONE, from) == 0)
-		return 0;
-	loff_t in = 0, out = 0;
-	while (in < st.st_size && copy_file_range(from, &in, to, &out, (size_t)(st.st_size - in), 0) > 0)
-		continue;
-	return copy_plain(from, to, in);
-}
-
 int shared_write(int directory_fd, const char *name, const void *data, size_t bytes, int source_fd)
 {
 	char temporary[SHARED_TEMPORARY_MAX] = SHARED_TEMPORARY;
@@ -127,7 +76,7 @@ int shared_write(int directory_fd, const char *name, const void *data, size_t by
 	if (fd < 0)
 		return fd;
 	shared_lock(fd, LOCK_EX); /* tells prune that it is not left over */
-	int r = data != NULL ? write_all(fd, data, bytes, 0) : copy_all(source_fd, fd);
+	int r = data != NULL ? fdio_write(fd, 0, data, bytes) : fdio_copy(source_fd, fd);
 	if (r == 0 && fsync(fd) < 0)
 		r = -errno;
 	if (r == 0 && (!shared_is(directory_fd, temporary, fd) || renameat(directory_fd, temporary, directory_fd, name) < 0))
@@ -139,12 +88,12 @@ int shared_write(int directory_fd, const char *name, const void *data, size_t by
 
 int shared_link(int directory_fd, const char *name, int source_fd)
 {
-	char temporary[SHARED_TEMPORARY_MAX] = SHARED_TEMPORARY, source[64];
+	char temporary[SHARED_TEMPORARY_MAX] = SHARED_TEMPORARY, source[FD_PATH_MAX];
 	struct stat st;
 	if (fstat(source_fd, &st) < 0 || st.st_uid != geteuid() || (st.st_mode & 022) != 0)
 		return -EPERM;
 	shared_random(temporary + sizeof(SHARED_TEMPORARY) - 1);
-	snprintf(source, sizeof(source), "/proc/self/fd/%d", source_fd);
+	fd_path(source_fd, source);
 	if (linkat(AT_FDCWD, source, directory_fd, temporary, AT_SYMLINK_FOLLOW) < 0)
 		return -errno;
 	int r = renameat(directory_fd, temporary, directory_fd, name) < 0 ? -errno : 0;

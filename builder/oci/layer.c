@@ -9,6 +9,7 @@
 #include "builder/stream.h"
 #include "lib/cleanup.h"
 #include "lib/err.h"
+#include "lib/fdio.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -151,19 +152,6 @@ static bool index_key(const struct layer *layer, char key[KEY_MAX])
 	return true;
 }
 
-static int read_all(int fd, void *data, size_t bytes)
-{
-	for (size_t done = 0; done < bytes;) {
-		ssize_t n = pread(fd, (char *)data + done, bytes - done, (off_t)done);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return -EIO;
-		done += (size_t)n;
-	}
-	return 0;
-}
-
 static bool index_is_right(const uint8_t *data, size_t bytes)
 {
 	struct index_head head;
@@ -188,7 +176,7 @@ static bool index_load(struct layer *layer, struct cache *cache)
 	if (fstat(fd, &st) < 0 || st.st_size < (off_t)sizeof(struct index_head) || st.st_size > (off_t)1 << 31)
 		return false;
 	autofree uint8_t *data = malloc((size_t)st.st_size);
-	if (data == NULL || read_all(fd, data, (size_t)st.st_size) < 0 || !index_is_right(data, (size_t)st.st_size))
+	if (data == NULL || fdio_read(fd, 0, data, (size_t)st.st_size) < 0 || !index_is_right(data, (size_t)st.st_size))
 		return false;
 	struct index_head head;
 	memcpy(&head, data, sizeof(head));

@@ -7,6 +7,7 @@
 #include "builder/size.h"
 #include "lib/cleanup.h"
 #include "lib/err.h"
+#include "lib/fdio.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -63,20 +64,6 @@ int store_directory_open(const char *path, struct store **ret_store, struct err 
 	return 0;
 }
 
-static int fd_read(int fd, const struct extent *extent, char *text)
-{
-	for (uint64_t done = 0; done < extent->bytes;) {
-		ssize_t n = pread(fd, text + done, extent->bytes - done, (off_t)(extent->offset + done));
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO; /* it became shorter meanwhile */
-		done += (uint64_t)n;
-	}
-	text[extent->bytes] = '\0';
-	return 0;
-}
-
 int store_read(struct store *store, const char *path, size_t bytes_max, char **ret_text, size_t *ret_bytes, struct err *err)
 {
 	char size[SIZE_TEXT_MAX];
@@ -90,9 +77,10 @@ int store_read(struct store *store, const char *path, size_t bytes_max, char **r
 	autofree char *text = malloc(extent.bytes + 1);
 	if (text == NULL)
 		return err_sys(err, ENOMEM, "cannot read '%s' in '%s'", path, store->name);
-	r = fd_read(fd, &extent, text);
+	r = fdio_read(fd, extent.offset, text, extent.bytes); /* -EIO: it became shorter meanwhile */
 	if (r < 0)
 		return err_sys(err, -r, "cannot read '%s' in '%s'", path, store->name);
+	text[extent.bytes] = '\0';
 	*ret_text = steal_ptr(&text);
 	*ret_bytes = extent.bytes;
 	return 1;

@@ -10,6 +10,7 @@
 #include "builder/registry/registry.h"
 #include "lib/cleanup.h"
 #include "lib/err.h"
+#include "lib/fdio.h"
 #include "lib/log.h"
 
 #include <errno.h>
@@ -54,19 +55,6 @@ static struct registry_container *own(const struct container *container)
 	return (struct registry_container *)(void *)container;
 }
 
-static int read_all(int fd, char *data, size_t bytes)
-{
-	for (size_t at = 0; at < bytes;) {
-		ssize_t n = pread(fd, data + at, bytes - at, (off_t)at);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return -EIO;
-		at += (size_t)n;
-	}
-	return 0;
-}
-
 static bool has_digest(const char *data, size_t bytes, const struct digest *digest)
 {
 	struct hash *hash = hash_new(digest);
@@ -90,7 +78,7 @@ static bool stored_read(struct cache *cache, const struct digest *digest, size_t
 	autofree char *text = calloc(1, bytes + 1);
 	if (text == NULL)
 		return false;
-	if (read_all(fd, text, bytes) < 0 || !has_digest(text, bytes, digest)) {
+	if (fdio_read(fd, 0, text, bytes) < 0 || !has_digest(text, bytes, digest)) {
 		cache_blob_discard(cache, digest);
 		return false;
 	}
