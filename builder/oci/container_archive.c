@@ -260,17 +260,7 @@ static int archive_open(const char *rest, const struct container_options *option
 	int r = container_store_split(rest, &path, &tag, err);
 	if (r == 0)
 		r = store_tar_open(path, options, &store, err);
-	if (r < 0)
-		return r;
-	struct container_store *stored = container_store_new(&container_docker_archive, tag, store);
-	if (stored == NULL)
-		return err_sys(err, ENOMEM, "cannot open '%s'", options->name);
-	r = archive_fill(stored, tag, options, err);
-	if (r < 0)
-		container_close(&stored->container);
-	else
-		*ret_container = &stored->container;
-	return r;
+	return r < 0 ? r : container_store_make(&container_docker_archive, store, tag, archive_fill, options, ret_container, err);
 }
 
 const struct container_kind container_docker_archive = {

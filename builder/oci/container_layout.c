@@ -251,21 +251,6 @@ static int layout_fill(struct container_store *stored, const char *tag, const st
 	return r < 0 ? r : container_store_check(stored, err);
 }
 
-/* Takes the store. */
-static int container_make(const struct container_kind *kind, struct store *store, const char *tag,
-			  const struct container_options *options, struct container **ret_container, struct err *err)
-{
-	struct container_store *stored = container_store_new(kind, tag, store);
-	if (stored == NULL)
-		return err_sys(err, ENOMEM, "cannot open '%s'", options->name);
-	int r = layout_fill(stored, tag, options, err);
-	if (r < 0)
-		container_close(&stored->container);
-	else
-		*ret_container = &stored->container;
-	return r;
-}
-
 static int layout_open(const char *rest, const struct container_options *options, struct container **ret_container, struct err *err)
 {
 	autofree char *path = NULL;
@@ -276,7 +261,7 @@ static int layout_open(const char *rest, const struct container_options *options
 		r = store_directory_open(path, &store, err);
 	if (r == -ENOTDIR)
 		err_hint(err, "an archive of an OCI layout is oci-archive:%s", path);
-	return r < 0 ? r : container_make(&container_layout, store, tag, options, ret_container, err);
+	return r < 0 ? r : container_store_make(&container_layout, store, tag, layout_fill, options, ret_container, err);
 }
 
 static int oci_archive_open(const char *rest, const struct container_options *options, struct container **ret_container,
@@ -288,7 +273,7 @@ static int oci_archive_open(const char *rest, const struct container_options *op
 	int r = container_store_split(rest, &path, &tag, err);
 	if (r == 0)
 		r = store_tar_open(path, options, &store, err);
-	return r < 0 ? r : container_make(&container_oci_archive, store, tag, options, ret_container, err);
+	return r < 0 ? r : container_store_make(&container_oci_archive, store, tag, layout_fill, options, ret_container, err);
 }
 
 const struct container_kind container_layout = {

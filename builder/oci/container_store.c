@@ -42,7 +42,7 @@ bool container_store_tag_equal(const char *a, const char *b)
 	       strcmp(reference_format(&left, left_text), reference_format(&right, right_text)) == 0;
 }
 
-struct container_store *container_store_new(const struct container_kind *kind, const char *tag, struct store *store)
+static struct container_store *stored_new(const struct container_kind *kind, const char *tag, struct store *store)
 {
 	struct container_store *stored = calloc(1, sizeof(*stored));
 	if (stored == NULL || asprintf(&stored->container.source, "%s:%s", kind->scheme, tag != NULL ? tag : "") < 0) {
@@ -53,6 +53,20 @@ struct container_store *container_store_new(const struct container_kind *kind, c
 	stored->container.kind = kind;
 	stored->store = store;
 	return stored;
+}
+
+int container_store_make(const struct container_kind *kind, struct store *store, const char *tag, container_store_fill *fill,
+			 const struct container_options *options, struct container **ret_container, struct err *err)
+{
+	struct container_store *stored = stored_new(kind, tag, store);
+	if (stored == NULL)
+		return err_sys(err, ENOMEM, "cannot open '%s'", options->name);
+	int r = fill(stored, tag, options, err);
+	if (r < 0)
+		container_close(&stored->container);
+	else
+		*ret_container = &stored->container;
+	return r;
 }
 
 /* A layer's file, its size compared. */

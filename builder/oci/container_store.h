@@ -23,9 +23,13 @@ int container_store_split(const char *text, char **ret_path, const char **ret_ta
 /* Whether two names mean one image: "debian" and "docker.io/library/debian:latest". */
 bool container_store_tag_equal(const char *a, const char *b);
 
-/* Makes an empty container (tag: NULL if none was given), which the caller ends with container_close(), also when something fails
- * afterwards. Takes the store. NULL without memory. */
-struct container_store *container_store_new(const struct container_kind *kind, const char *tag, struct store *store);
+/* Reads what the store holds of the image that tag names (NULL: none was given) into an empty container. */
+typedef int container_store_fill(struct container_store *stored, const char *tag, const struct container_options *options,
+				 struct err *err);
+
+/* Makes a container and fills it. Takes the store, also when it fails. */
+int container_store_make(const struct container_kind *kind, struct store *store, const char *tag, container_store_fill *fill,
+			 const struct container_options *options, struct container **ret_container, struct err *err);
 
 /* Checks that each layer is there, and that its size is the one that its descriptor names, unless that is 0. */
 int container_store_check(struct container_store *stored, struct err *err);
