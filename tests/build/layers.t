@@ -53,3 +53,46 @@ layout() { python3 "$top/tests/layout.py" image layout "$1" >/dev/null; }
 	done
 	expect_equal "$(find . -name '*app.simg*')" ""
 )
+
+# build_once: an image of a layout in app.simg, and in a cache of the case's own; $kept is the file there.
+build_once() {
+	export SIMG_CACHE_DIR=$PWD/cache
+	umask 022
+	printf 'layer\nrandom x 100000\n' | layout image
+	simg build -q app.simg oci:layout:image
+	kept=$(find cache/images -name '*.simg')
+}
+
+(
+	t "the image in the cache takes no space, unless others may write the file"
+	build_once
+	expect_equal "$(stat -c %i "$kept")" "$(stat -c %i app.simg)"
+	rm -r cache
+	umask 002
+	simg build -q -f app.simg oci:layout:image
+	kept=$(find cache/images -name '*.simg')
+	[ "$(stat -c %i "$kept")" != "$(stat -c %i app.simg)" ] || fail "a file that others may write is in the cache"
+	cmp "$kept" app.simg
+)
+
+(
+	t "a build waits for another one of the same image, and copies what that one made"
+	need flock
+	build_once
+	lock=cache/locks/user-$(id -u)-${kept##*/}
+	mv "$kept" aside
+	mkfifo pipe
+	flock "$lock" cat pipe >/dev/null &
+	exec 9>pipe
+	simg build second.simg oci:layout:image 2>message &
+	second=$!
+	eventually grep -qx 'simg: note: another build makes this image at the moment: waiting for it' message
+	[ ! -e second.simg ] || fail "it did not wait"
+	mv aside "$kept"
+	touch -d '2001-01-01' "$kept"
+	exec 9>&-
+	wait $second
+	cmp app.simg second.simg
+	# A build would have put a file of its own there.
+	expect_equal "$(stat -c %i "$kept")" "$(stat -c %i app.simg)"
+)
