@@ -8,6 +8,8 @@
 #include "lib/err.h"
 #include "lib/path.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { FIELD_COUNT_MAX = 3 };
@@ -109,6 +111,19 @@ int bind_parse_list(const char *text, const char *origin, struct bind_list *list
 			return 0;
 		text++;
 	}
+}
+
+int bind_list_resolve(struct bind_list *list, size_t first, struct err *err)
+{
+	for (size_t i = first; i < list->count; i++) {
+		struct bind *bind = &list->items[i];
+		char *real = realpath(bind->source, NULL);
+		if (real == NULL)
+			return err_sys(err, errno, "%s: cannot find '%s'", bind->origin, bind->source);
+		free(bind->source);
+		bind->source = real;
+	}
+	return 0;
 }
 
 void bind_list_free(struct bind_list *list)

@@ -32,6 +32,10 @@ int bind_parse_list(const char *text, const char *origin, struct bind_list *list
 /* The same for exactly one; a comma is an ordinary character. */
 int bind_parse_one(const char *text, const char *origin, struct bind_list *list, struct err *err);
 
+/* Makes the sources from number first on absolute and free of symlinks, as seen from the working directory: for binds that the calling
+ * user asks for and that are made elsewhere. -ENOENT and the like, with the origin in the text. */
+int bind_list_resolve(struct bind_list *list, size_t first, struct err *err);
+
 void bind_list_free(struct bind_list *list);
 #define autobinds __attribute__((cleanup(bind_list_free)))
 

@@ -36,11 +36,22 @@ bool fd_is_mount_point(int fd, int parent_fd)
 	return fstat(fd, &st) < 0 || fstat(parent_fd, &parent) < 0 || st.st_dev != parent.st_dev;
 }
 
+static struct rlimit limit_before;
+static bool limit_raised;
+
 void fd_limit_raise(void)
 {
 	struct rlimit limit;
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+		return;
+	limit_before = limit;
+	limit_raised = true;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+void fd_limit_restore(void)
+{
+	if (limit_raised)
+		setrlimit(RLIMIT_NOFILE, &limit_before);
 }

@@ -22,4 +22,7 @@ bool fd_is_mount_point(int fd, int parent_fd);
 /* Raises the soft limit of open descriptors to the hard one: a deep tree takes one for each level, a container one for each layer. */
 void fd_limit_raise(void);
 
+/* As it was before: for a program that is to be executed. Some close all descriptors that there could be, one by one. */
+void fd_limit_restore(void);
+
 #endif

@@ -16,4 +16,7 @@ int fdio_write(int fd, uint64_t offset, const void *data, size_t bytes);
  * memory, whatever is possible first. to becomes no shorter than it was. */
 int fdio_copy(int from, int to);
 
+/* The same with the holes of from, into a file that is empty. Moves the position of from. */
+int fdio_copy_sparse(int from, int to);
+
 #endif
