@@ -17,17 +17,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { RANDOM_CHARS = 6, TRIES_MAX = 100, REMOVE_TRIES = 3 };
+enum { RANDOM_CHARS = 6, TRIES_MAX = 100, REMOVE_TRIES = 3, DOOMED_MAX = 4 };
 
-/* For the signal handler: what to remove. */
-static struct {
+/* For the signal handler: what to remove, and who still writes there. */
+static struct doomed {
 	volatile sig_atomic_t armed;
 	int directory_fd;
 	char name[NAME_MAX + 1];
-} doomed;
+} doomed[DOOMED_MAX];
+static volatile sig_atomic_t worker_pid;
 
 static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXCPU, SIGXFSZ };
 enum { SIGNAL_COUNT = sizeof(signals) / sizeof(signals[0]) };
@@ -36,9 +38,27 @@ enum { SIGNAL_COUNT = sizeof(signals) / sizeof(signals[0]) };
  * memory. */
 static void doomed_remove(void)
 {
-	for (int i = 0; doomed.armed && i < REMOVE_TRIES; i++)
-		if (remove_tree(doomed.directory_fd, doomed.name) == 0)
-			break;
+	temporary_worker_end();
+	for (int d = 0; d < DOOMED_MAX; d++)
+		for (int i = 0; doomed[d].armed && i < REMOVE_TRIES; i++)
+			if (remove_tree(doomed[d].directory_fd, doomed[d].name) == 0)
+				break;
+}
+
+void temporary_worker_begin(pid_t pid)
+{
+	worker_pid = pid;
+}
+
+void temporary_worker_end(void)
+{
+	pid_t pid = worker_pid;
+	worker_pid = 0;
+	if (pid <= 0)
+		return;
+	kill(pid, SIGKILL);
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		continue;
 }
 
 static void remove_and_die(int signum)
@@ -48,13 +68,29 @@ static void remove_and_die(int signum)
 	raise(signum);
 }
 
+/* The slot of that name, or with directory_fd -1 one that is free, or NULL. */
+static struct doomed *doomed_slot(int directory_fd, const char *name)
+{
+	for (int d = 0; d < DOOMED_MAX; d++)
+		if (directory_fd < 0 ? !doomed[d].armed :
+				       doomed[d].armed && doomed[d].directory_fd == directory_fd && strcmp(doomed[d].name, name) == 0)
+			return &doomed[d];
+	return NULL;
+}
+
 static void doomed_arm(const struct temporary *temporary)
 {
 	struct sigaction action = { .sa_handler = remove_and_die }, old;
-	atexit(doomed_remove);
-	doomed.directory_fd = temporary->directory_fd;
-	memcpy(doomed.name, temporary->hidden, sizeof(doomed.name));
-	doomed.armed = 1;
+	struct doomed *slot = doomed_slot(-1, "");
+	static bool at_exit;
+	if (slot == NULL) /* more than there is use for: what is left to do is to remove it in the orderly way */
+		return;
+	if (!at_exit)
+		atexit(doomed_remove);
+	at_exit = true;
+	slot->directory_fd = temporary->directory_fd;
+	memcpy(slot->name, temporary->hidden, sizeof(slot->name));
+	slot->armed = 1;
 	sigemptyset(&action.sa_mask);
 	for (int i = 0; i < SIGNAL_COUNT; i++)
 		sigaddset(&action.sa_mask, signals[i]);
@@ -65,14 +101,25 @@ static void doomed_arm(const struct temporary *temporary)
 	}
 }
 
-static void doomed_disarm(void)
+static void signals_restore(void)
 {
-	doomed.armed = 0;
 	for (int i = 0; i < SIGNAL_COUNT; i++) {
 		struct sigaction old;
 		if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler == remove_and_die)
 			signal(signals[i], SIG_DFL);
 	}
+}
+
+static void doomed_disarm(const struct temporary *temporary)
+{
+	struct doomed *slot = doomed_slot(temporary->directory_fd, temporary->hidden);
+	bool left = false;
+	if (slot != NULL)
+		slot->armed = 0;
+	for (int d = 0; d < DOOMED_MAX; d++)
+		left |= doomed[d].armed;
+	if (!left)
+		signals_restore();
 }
 
 int temporary_place(struct temporary *temporary, const char *what, const char *path, struct err *err)
@@ -203,7 +250,7 @@ int temporary_rename(struct temporary *temporary, bool replace)
 	else if (renameat(at, temporary->hidden, at, temporary->name) < 0)
 		r = -errno;
 	if (r == 0) {
-		doomed_disarm();
+		doomed_disarm(temporary);
 		temporary->hidden[0] = '\0';
 	}
 	return r;
@@ -212,7 +259,7 @@ int temporary_rename(struct temporary *temporary, bool replace)
 int temporary_remove(struct temporary *temporary)
 {
 	int r = remove_tree(temporary->directory_fd, temporary->hidden);
-	doomed_disarm();
+	doomed_disarm(temporary);
 	temporary->hidden[0] = '\0';
 	return r;
 }

@@ -2,13 +2,14 @@
  *
  * What a build writes to until it is complete: a file without a name, or, for directories and where the file system has no such
  * files (NFS), a hidden one beside the target, ".NAME.XXXXXX". It takes the target's name at the end. Nothing of it is left behind
- * by a failure, by ^C or by SIGTERM; by SIGKILL only what has a name. One at a time: the signal handler knows one.
+ * by a failure, by ^C or by SIGTERM; by SIGKILL only what has a name. A few at a time: the signal handler has room for four.
  */
 #ifndef SIMG_BUILDER_TEMPORARY_H
 #define SIMG_BUILDER_TEMPORARY_H
 
 #include <linux/limits.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 struct err;
 
@@ -34,6 +35,11 @@ int temporary_rename(struct temporary *temporary, bool replace);
 
 /* Removes what has the temporary name, a directory with all that is in it. Returns 0 or a bare negative errno. */
 int temporary_remove(struct temporary *temporary);
+
+/* A child process that works in a temporary directory: before anything is removed by a signal handler or at exit, it is killed and
+ * waited for. temporary_worker_end() does that now; after it was waited for, and in the child itself, temporary_worker_begin(0). */
+void temporary_worker_begin(pid_t pid);
+void temporary_worker_end(void);
 
 /* Removes it unless it was renamed, and closes the directory. */
 void temporary_close(struct temporary *temporary);

@@ -7,12 +7,14 @@
 #include "lib/err.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/fsuid.h>
 #include <sys/mount.h>
@@ -208,4 +210,52 @@ int privilege_private_mounts(struct err *err)
 	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 		return err_sys(err, errno, "cannot cut the mount namespace off the host's");
 	return 0;
+}
+
+static int proc_write(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	ssize_t n = write(fd, text, strlen(text));
+	int r = n < 0 ? -errno : 0;
+	close(fd);
+	return r;
+}
+
+static int namespace_refused(int errnum, struct err *err)
+{
+	err_sys(err, errnum, "cannot make a user namespace, in which an ordinary user is root of a build");
+	if (errnum == ENOSPC || errnum == EUSERS)
+		return err_hint(err, "the site has switched them off: sysctl user.max_user_namespaces is 0, or too low");
+	return err_hint(err, "the kernel or a security module forbids them: sysctl kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu, "
+			     "kernel.unprivileged_userns_clone=1 on older Debian; or build on another host");
+}
+
+int privilege_become_namespace_root(struct err *err)
+{
+	char users[32], groups[32];
+	snprintf(users, sizeof(users), "0 %u 1\n", (unsigned)geteuid());
+	snprintf(groups, sizeof(groups), "0 %u 1\n", (unsigned)getegid());
+	if (unshare(CLONE_NEWUSER) < 0)
+		return namespace_refused(errno, err);
+	int r = proc_write("/proc/self/uid_map", users);
+	/* Without it a user could drop a group that keeps him out of something. Linux 3.19 */
+	if (r == 0)
+		r = proc_write("/proc/self/setgroups", "deny");
+	if (r == 0)
+		r = proc_write("/proc/self/gid_map", groups);
+	if (r == 0 && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
+		r = -errno;
+	return r < 0 ? namespace_refused(-r, err) : 0;
+}
+
+pid_t privilege_fork_namespaces(bool *ret_own_pids)
+{
+	*ret_own_pids = true;
+	pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWNS | CLONE_NEWPID | SIGCHLD, NULL, NULL, NULL, NULL);
+	if (pid >= 0 || (errno != ENOSPC && errno != EPERM && errno != EINVAL))
+		return pid;
+	*ret_own_pids = false;
+	return (pid_t)syscall(SYS_clone, CLONE_NEWNS | SIGCHLD, NULL, NULL, NULL, NULL);
 }

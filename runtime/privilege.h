@@ -7,6 +7,7 @@
 #ifndef SIMG_RUNTIME_PRIVILEGE_H
 #define SIMG_RUNTIME_PRIVILEGE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -48,5 +49,13 @@ void privilege_lookup_as_root(void);
 /* Helper, root: a mount namespace of its own, of which nothing reaches the host's; changes on the host still reach it (an
  * automounted file system, an unmount). */
 int privilege_private_mounts(struct err *err);
+
+/* Builder, the user: becomes root of a new user namespace, in which its own user and group are 0 and there is no other. It gains
+ * rights over nothing but what it owns already, and over namespaces that it makes from there. One thread only. */
+int privilege_become_namespace_root(struct err *err);
+
+/* Builder, root of its own user namespace: a child process that is the first one of new mount and pid namespaces. Returns as fork()
+ * does; *ret_own_pids is false where there can be no pid namespace. */
+pid_t privilege_fork_namespaces(bool *ret_own_pids);
 
 #endif
