@@ -11,12 +11,14 @@
 #include "builder/output.h"
 #include "lib/cleanup.h"
 #include "lib/err.h"
+#include "lib/fdio.h"
 #include "lib/log.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #ifdef HAVE_ISAL
@@ -53,14 +55,16 @@ static uint64_t checksum_add(uint64_t checksum, const void *data, size_t bytes)
 }
 #endif
 
-static bool output_checksum(struct output *output, char text[CHECKSUM_TEXT_MAX])
+static bool checksum_of(int fd, char text[CHECKSUM_TEXT_MAX])
 {
 	autofree char *part = malloc(PART_BYTES);
-	uint64_t checksum = 0, at = 0, end = output_bytes(output);
-	bool right = part != NULL;
+	uint64_t checksum = 0, at = 0;
+	struct stat st;
+	bool right = part != NULL && fstat(fd, &st) == 0;
+	uint64_t end = right ? (uint64_t)st.st_size : 0;
 	while (right && at < end) {
 		size_t bytes = end - at < PART_BYTES ? (size_t)(end - at) : PART_BYTES;
-		right = output_read(output, at, part, bytes) == 0;
+		right = fdio_read(fd, at, part, bytes) == 0;
 		if (right)
 			checksum = checksum_add(checksum, part, bytes);
 		at += bytes;
@@ -87,7 +91,19 @@ static bool image_copy(const struct image_slot *slot, struct output *output)
 	char checksum[CHECKSUM_TEXT_MAX];
 	image_key(slot, key);
 	return cache_file_find(slot->cache, CACHE_IMAGES, key, &fd) == 1 && output_copy(output, fd, &ignored) == 0 &&
-	       output_checksum(output, checksum) && checksum_is_stored(slot, checksum);
+	       checksum_of(output_fd(output), checksum) && checksum_is_stored(slot, checksum);
+}
+
+/* The same for a descriptor of the cache's own file. */
+static int image_open(const struct image_slot *slot)
+{
+	char key[KEY_MAX], checksum[CHECKSUM_TEXT_MAX];
+	autoclose int fd = -1;
+	image_key(slot, key);
+	if (cache_file_find(slot->cache, CACHE_IMAGES, key, &fd) != 1 || !checksum_of(fd, checksum) ||
+	    !checksum_is_stored(slot, checksum))
+		return -1;
+	return steal_fd(&fd);
 }
 
 static void note_waiting(void *context)
@@ -108,16 +124,27 @@ bool image_cache_take(struct image_slot *slot, struct output *output)
 	return image_copy(slot, output); /* it may have come until the lock was free */
 }
 
-void image_cache_keep(const struct image_slot *slot, struct output *output)
+int image_cache_open(struct image_slot *slot)
+{
+	char key[KEY_MAX];
+	int fd = image_open(slot);
+	if (fd >= 0)
+		return fd;
+	image_key(slot, key);
+	slot->lock_fd = cache_file_lock(slot->cache, key, note_waiting, slot);
+	return image_open(slot);
+}
+
+void image_cache_keep(const struct image_slot *slot, int image_fd)
 {
 	char key[KEY_MAX];
 	char checksum[CHECKSUM_TEXT_MAX];
-	if (!output_checksum(output, checksum))
+	if (!checksum_of(image_fd, checksum))
 		return;
 	checksum_key(slot, key);
 	cache_file_store(slot->cache, CACHE_DERIVED, key, checksum, strlen(checksum));
 	image_key(slot, key);
-	cache_file_copy(slot->cache, CACHE_IMAGES, key, output_fd(output));
+	cache_file_copy(slot->cache, CACHE_IMAGES, key, image_fd);
 }
 
 void image_cache_close(struct image_slot *slot)

@@ -23,8 +23,12 @@ struct image_slot {
  * another process of this user builds the image. The slot is ended with image_cache_close() in any case. */
 bool image_cache_take(struct image_slot *slot, struct output *output);
 
-/* Keeps the finished image, as far as that is possible. */
-void image_cache_keep(const struct image_slot *slot, struct output *output);
+/* The same, but returns a descriptor of the cache's own file, to read, the caller's; -1 if it is not there, and then the image is the
+ * caller's to build. */
+int image_cache_open(struct image_slot *slot);
+
+/* Keeps the finished image, a regular file's descriptor, as far as that is possible. */
+void image_cache_keep(const struct image_slot *slot, int image_fd);
 
 void image_cache_close(struct image_slot *slot);
 

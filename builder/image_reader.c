@@ -9,6 +9,7 @@
 #include "lib/cleanup.h"
 #include "lib/err.h"
 #include "lib/image.h"
+#include "lib/strlist.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include <sys/stat.h>
 
 #include <sqfs/data_reader.h>
+#include <sqfs/dir.h>
 #include <sqfs/dir_reader.h>
 #include <sqfs/error.h>
 #include <sqfs/inode.h>
@@ -161,6 +163,38 @@ int image_reader_file(struct image_reader *reader, const char *path, size_t max_
 	r = file_read(reader, inode, path, max_bytes, ret_text, ret_bytes, err);
 	sqfs_free(inode);
 	return r;
+}
+
+static int names_read(struct image_reader *reader, const char *path, size_t max_count, struct strlist *names, struct err *err)
+{
+	for (size_t count = 0;; count++) {
+		sqfs_dir_entry_t *entry;
+		int r = sqfs_dir_reader_read(reader->directories, &entry);
+		if (r != 0)
+			return r > 0 ? 0 : reader_failed(reader, r, path, err);
+		if (count == max_count)
+			r = err_set(err, EFBIG, "the directory '%s' in the image '%s' has too many names", path, reader->path);
+		else if (strlist_addf(names, "%.*s", (int)entry->size + 1, (const char *)entry->name) < 0)
+			r = reader_failed(reader, SQFS_ERROR_ALLOC, path, err);
+		sqfs_free(entry);
+		if (r < 0)
+			return r;
+	}
+}
+
+int image_reader_list(struct image_reader *reader, const char *path, size_t max_count, struct strlist *names, struct err *err)
+{
+	sqfs_inode_generic_t *inode;
+	int r = sqfs_dir_reader_find_by_path(reader->directories, NULL, path, &inode);
+	if (r == 0) {
+		r = sqfs_dir_reader_open_dir(reader->directories, inode, 0);
+		sqfs_free(inode);
+	}
+	if (r == SQFS_ERROR_NO_ENTRY || r == SQFS_ERROR_NOT_DIR)
+		return -ENOENT;
+	if (r != 0)
+		return reader_failed(reader, r, path, err);
+	return names_read(reader, path, max_count, names, err);
 }
 
 void image_reader_free(struct image_reader *reader)

@@ -12,6 +12,7 @@
 struct err;
 struct image;
 struct image_reader;
+struct strlist;
 
 struct image_counts {
 	uint64_t files, directories, symlinks, devices, fifos, sockets;
@@ -28,6 +29,10 @@ int image_reader_count(struct image_reader *reader, struct image_counts *ret_cou
  * such file, -EFBIG if it has more than max_bytes. The caller frees *ret_text. */
 int image_reader_file(struct image_reader *reader, const char *path, size_t max_bytes, char **ret_text, size_t *ret_bytes,
 		      struct err *err);
+
+/* Adds the names in a directory to a list, max_count at most (-EFBIG). -ENOENT without touching err if there is no such
+ * directory. */
+int image_reader_list(struct image_reader *reader, const char *path, size_t max_count, struct strlist *names, struct err *err);
 
 void image_reader_free(struct image_reader *reader);
 

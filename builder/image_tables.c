@@ -170,6 +170,14 @@ int image_block_size_next(struct image_tables *tables, uint32_t *ret_size, struc
 	return r;
 }
 
+int image_stored_bytes(const struct image_tables *tables, uint32_t size, uint32_t *ret_bytes, struct err *err)
+{
+	*ret_bytes = size & ~(uint32_t)IMAGE_STORED_PLAIN;
+	if (*ret_bytes == 0 || *ret_bytes > tables->super.block_bytes)
+		return image_damaged(tables, "the length of a block", err);
+	return 0;
+}
+
 /* The number of an attribute set, at the end of extended inodes. */
 static int xattr_index_read(struct image_tables *tables, struct image_inode *inode, struct err *err)
 {

@@ -22,7 +22,12 @@
 
 struct err;
 
-enum { IMAGE_NO_FRAGMENT = 0xffffffff, IMAGE_NO_XATTRS = 0xffffffff, IMAGE_NAME_MAX = 255 };
+enum {
+	IMAGE_NO_FRAGMENT = 0xffffffff,
+	IMAGE_NO_XATTRS = 0xffffffff,
+	IMAGE_NAME_MAX = 255,
+	IMAGE_STORED_PLAIN = 1 << 24, /* flag in a stored size: the block is not compressed */
+};
 
 struct image_tables {
 	const char *name;           /* of the image, for messages */
@@ -77,13 +82,17 @@ int image_tables_open(int fd, const char *name, const struct image *image, struc
 /* Reads the inode that an entry refers to; super.root_inode is the root's reference. */
 int image_inode_read(struct image_tables *tables, uint64_t reference, struct image_inode *ret_inode, struct err *err);
 
-/* The next number in the block list of the inode read last: a stored size, with bit 24 set if the block is not compressed. */
+/* The next number in the block list of the inode read last: a stored size, unchecked; 0 for a hole. */
 int image_block_size_next(struct image_tables *tables, uint32_t *ret_size, struct err *err);
+
+/* Checks a stored size of a list or table that is no hole's. *ret_bytes: how much the block takes in the image, one at least and no
+ * more than a whole block. */
+int image_stored_bytes(const struct image_tables *tables, uint32_t size, uint32_t *ret_bytes, struct err *err);
 
 /* The next entry. Returns 1, or 0 at the end. */
 int image_entry_next(struct image_tables *tables, struct image_listing *listing, struct image_entry *ret_entry, struct err *err);
 
-/* Where a fragment block stands, and its stored size as in a block list. */
+/* Where a fragment block stands, and its stored size, unchecked. */
 int image_fragment_find(struct image_tables *tables, uint32_t index, uint64_t *ret_start, uint32_t *ret_size, struct err *err);
 
 /* The attributes of a set, valid until the next call; the caller may reorder them. */

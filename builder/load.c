@@ -155,14 +155,14 @@ static int inode_take(struct load *load, const struct source_entry *entry, struc
 	return r < 0 ? r : xattrs_take(load, entry, &inode->xattrs, err);
 }
 
-static int content_check(struct load *load, const struct source_entry *entry, struct err *err)
+int load_count(struct load *load, const char *path, uint64_t bytes, struct err *err)
 {
-	if (entry->bytes <= load->content_max_bytes - load->content_bytes) {
-		load->content_bytes += entry->bytes;
+	if (bytes <= load->content_max_bytes - load->content_bytes) {
+		load->content_bytes += bytes;
 		return 0;
 	}
 	char limit[SIZE_TEXT_MAX];
-	err_set(err, EFBIG, "the files hold more than %s, up to '%s'", size_format(load->content_max_bytes, limit), entry->path);
+	err_set(err, EFBIG, "the files hold more than %s, up to '%s'", size_format(load->content_max_bytes, limit), path);
 	return err_hint(err, "if that is right, allow more with --max-size SIZE");
 }
 
@@ -185,10 +185,7 @@ struct content {
 	uint32_t layer, entry;
 };
 
-/* How data is read: the next piece, 1 or 0. */
-typedef int read_piece(void *context, struct piece *ret_piece, struct err *err);
-
-static int pieces_copy(struct load *load, const struct source_entry *entry, read_piece *read, void *context, struct err *err)
+static int pieces_copy(struct load *load, const struct source_entry *entry, load_read *read, void *context, struct err *err)
 {
 	uint64_t at = 0;
 	struct piece piece;
@@ -202,10 +199,10 @@ static int pieces_copy(struct load *load, const struct source_entry *entry, read
 	return r < 0 ? r : target_file_hole(load->target, entry->bytes - at, err);
 }
 
-static int data_copy(struct load *load, const struct source_entry *entry, read_piece *read, void *context,
-		     struct file **ret_file, struct err *err)
+int load_data(struct load *load, const struct source_entry *entry, load_read *read, void *context, struct file **ret_file,
+	      struct err *err)
 {
-	int r = content_check(load, entry, err);
+	int r = load_count(load, entry->path, entry->bytes, err);
 	if (r == 0)
 		r = target_file_begin(load->target, hot_set_contains(load->hot, entry->path), ret_file, err);
 	if (r == 0)
@@ -223,8 +220,10 @@ static int content_take(struct load *load, struct content *content, const struct
 			struct err *err)
 {
 	inode->deferred = content->source == NULL && entry->bytes > 0;
+	if (!inode->deferred && load->target == NULL)
+		return 0;
 	if (!inode->deferred)
-		return data_copy(load, entry, source_piece, content, &inode->file, err);
+		return load_data(load, entry, source_piece, content, &inode->file, err);
 	inode->origin.layer = content->layer;
 	inode->origin.entry = content->entry;
 	return 0;
@@ -301,7 +300,7 @@ int load_feed(struct load *load, struct feed *feed, struct err *err)
 	while ((r = feed_next(feed, &file, err)) > 0) {
 		struct source_entry entry = { .path = file.path, .bytes = file.bytes };
 		struct file *data;
-		r = data_copy(load, &entry, feed_piece, feed, &data, err);
+		r = load_data(load, &entry, feed_piece, feed, &data, err);
 		if (r < 0)
 			return r;
 		file.inode->deferred = false;

@@ -14,7 +14,9 @@
 
 struct err;
 struct feed;
+struct file;
 struct hot_set;
+struct piece;
 struct progress;
 struct reader;
 struct source;
@@ -25,14 +27,14 @@ struct target;
 
 struct load {
 	struct tree *tree;
-	struct target *target;
+	struct target *target;       /* NULL: the tree alone is wanted, of entries whose data comes later */
 	struct progress *progress;
 	struct hot_set *hot;         /* which files are stored for a fast start */
 	uint64_t content_max_bytes;  /* of all files together, holes included */
 	uint64_t content_bytes;      /* so far */
 	uint32_t time_max;           /* no file gets a later time; UINT32_MAX: as they are */
 
-	/* Draws the progress; called often. Set by load_source(), and by who calls load_feed(). */
+	/* Draws the progress; called often. Set by load_source(), and by who calls load_feed() or load_data(). */
 	void (*show)(struct load *load);
 	const struct source *source;
 	struct reader *reader;
@@ -49,6 +51,13 @@ int load_deferred(struct load *load, const struct source_entry *entry, uint32_t 
 
 /* Takes in the data of deferred files. */
 int load_feed(struct load *load, struct feed *feed, struct err *err);
+
+/* Takes in the data of one file, of which entry has path and length. read returns the next piece: 1, or 0 at the end. load_count()
+ * is for files whose data goes to the target another way: it adds to content_bytes, and checks the sum. */
+typedef int load_read(void *context, struct piece *ret_piece, struct err *err);
+int load_data(struct load *load, const struct source_entry *entry, load_read *read, void *context, struct file **ret_file,
+	      struct err *err);
+int load_count(struct load *load, const char *path, uint64_t bytes, struct err *err);
 
 /* Puts a file of the builder's own at path, owned by root, with the image's own time. mode is its permissions. */
 int load_text(struct load *load, const char *path, uint16_t mode, const char *text, size_t bytes, struct err *err);

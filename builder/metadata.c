@@ -84,6 +84,12 @@ static void reference_take(struct metadata *md, struct inode *inode)
 	md->references[inode->number - 1] = htole64(inode->reference);
 }
 
+/* What libsquashfs made holes of by itself. */
+static uint64_t data_sparse_bytes(const sqfs_inode_generic_t *data)
+{
+	return data != NULL && data->base.type == SQFS_INODE_EXT_FILE ? data->data.file_ext.sparse : 0;
+}
+
 static int zero_blocks_write(struct metadata *md, uint64_t count)
 {
 	static const uint32_t zeros[ZERO_BATCH];
@@ -96,7 +102,7 @@ static int zero_blocks_write(struct metadata *md, uint64_t count)
 	return r;
 }
 
-/* The sizes of the blocks that libsquashfs wrote, with a zero for each block of the holes in between. */
+/* The sizes of the blocks that libsquashfs wrote, with a zero for each block of the holes in between, and for a tail of zeros. */
 static int block_list_write(struct metadata *md, const struct file *file)
 {
 	uint64_t stored = file->data->payload_bytes_used / sizeof(uint32_t), at = 0, skipped = 0;
@@ -113,7 +119,7 @@ static int block_list_write(struct metadata *md, const struct file *file)
 			r = zero_blocks_write(md, hole->block_count);
 		skipped += hole->block_count;
 	}
-	return r;
+	return r == 0 && file->tail != NULL ? zero_blocks_write(md, file->tail->payload_bytes_used / sizeof(uint32_t)) : r;
 }
 
 static bool file_is_extended(const struct file *file, const sqfs_inode_file_ext_t *ext)
@@ -124,16 +130,17 @@ static bool file_is_extended(const struct file *file, const sqfs_inode_file_ext_
 
 static void file_gather(const struct inode *inode, uint32_t xattrs, sqfs_inode_file_ext_t *ext)
 {
-	const sqfs_inode_generic_t *data = inode->file->data;
-	*ext = (sqfs_inode_file_ext_t){ .file_size = inode->file->bytes, .nlink = inode->links, .xattr_idx = xattrs };
+	const struct file *file = inode->file;
+	const sqfs_inode_generic_t *data = file->data;
+	*ext = (sqfs_inode_file_ext_t){ .file_size = file->bytes, .nlink = inode->links, .xattr_idx = xattrs };
 	sqfs_u64 start;
 	sqfs_u32 fragment, offset;
 	sqfs_inode_get_file_block_start(data, &start);
-	sqfs_inode_get_frag_location(data, &fragment, &offset);
+	sqfs_inode_get_frag_location(file->tail != NULL ? file->tail : data, &fragment, &offset);
 	ext->blocks_start = start;
 	ext->fragment_idx = fragment;
 	ext->fragment_offset = fragment == NO_FRAGMENT ? 0 : offset;
-	ext->sparse = inode->file->hole_bytes + (data->base.type == SQFS_INODE_EXT_FILE ? data->data.file_ext.sparse : 0);
+	ext->sparse = file->hole_bytes + data_sparse_bytes(data) + data_sparse_bytes(file->tail);
 }
 
 static int file_head_write(struct metadata *md, const struct file *file, const sqfs_inode_t *base, const sqfs_inode_file_ext_t *ext)

@@ -19,7 +19,7 @@ struct output {
 	struct temporary temporary;
 	int fd;
 	uint64_t bytes;
-	bool force, abandoned;
+	bool force, abandoned, scratch;
 	bool target_exists;
 	struct stat target;
 };
@@ -88,6 +88,21 @@ int output_write(struct output *output, uint64_t offset, const void *data, size_
 	return r;
 }
 
+/* copy_file_range() needs Linux 4.5, and fails between file systems before 5.3. */
+size_t output_append(struct output *output, int fd, uint64_t offset, size_t bytes)
+{
+	loff_t in = (loff_t)offset, out = (loff_t)output->bytes;
+	size_t done = 0;
+	while (done < bytes && !output->abandoned) {
+		ssize_t n = copy_file_range(fd, &in, output->fd, &out, bytes - done, 0);
+		if (n <= 0)
+			break;
+		done += (size_t)n;
+	}
+	output->bytes += done;
+	return done;
+}
+
 uint64_t output_bytes(const struct output *output)
 {
 	return output->bytes;
@@ -120,6 +135,11 @@ void output_abandon(struct output *output)
 	output->abandoned = true;
 }
 
+void output_scratch(struct output *output)
+{
+	output->scratch = true;
+}
+
 int output_fd(const struct output *output)
 {
 	return output->fd;
@@ -147,7 +167,7 @@ static mode_t umask_read(void)
 int output_commit(struct output *output, struct err *err)
 {
 	if (ftruncate(output->fd, (off_t)output->bytes) < 0 || fchmod(output->fd, 0666 & ~umask_read()) < 0 ||
-	    fsync(output->fd) < 0)
+	    (!output->scratch && fsync(output->fd) < 0))
 		return err_sys(err, errno, "cannot write the image '%s'", output->path);
 	int r = temporary_rename(&output->temporary, output->force);
 	if (r == -EEXIST) {
@@ -156,6 +176,8 @@ int output_commit(struct output *output, struct err *err)
 	}
 	if (r < 0)
 		return err_sys(err, -r, "cannot rename the finished image to '%s'", output->path);
+	if (output->scratch)
+		return 0;
 	/* Some file systems cannot sync a directory; the image is complete all the same. */
 	(void)fsync(output->temporary.directory_fd);
 	return 0;

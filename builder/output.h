@@ -21,6 +21,10 @@ int output_open(const char *path, bool force, struct output **ret_output, struct
 int output_read(struct output *output, uint64_t offset, void *data, size_t bytes);
 int output_write(struct output *output, uint64_t offset, const void *data, size_t bytes);
 
+/* Appends a part of another file, inside the kernel. Returns how many bytes, less than asked where that is not possible: then what
+ * is left has to be read and written. */
+size_t output_append(struct output *output, int fd, uint64_t offset, size_t bytes);
+
 /* The length as the writer sees it. Making it shorter touches the file only at the end. */
 uint64_t output_bytes(const struct output *output);
 void output_truncate(struct output *output, uint64_t bytes);
@@ -33,6 +37,9 @@ void output_restart(struct output *output);
 
 /* From now on writes are dropped: for an orderly end of threads that still have data, when the file is doomed anyway. */
 void output_abandon(struct output *output);
+
+/* It is the build's own, and worth nothing after a crash: nobody waits for the disk. */
+void output_scratch(struct output *output);
 
 int output_fd(const struct output *output);
 const char *output_path(const struct output *output); /* the target's, as the user gave it */

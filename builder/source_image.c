@@ -6,11 +6,11 @@
  * The image may be hostile. A directory that is reached twice is an error, so that no loop can hold the walk up; an inode with
  * several names is handed out once, and then by hard links.
  */
-#include "builder/source.h"
+#include "builder/source_image.h"
 
 #include "builder/image_data.h"
 #include "builder/image_tables.h"
-#include "builder/size.h"
+#include "builder/source.h"
 #include "builder/tree.h"
 #include "lib/err.h"
 #include "lib/image.h"
@@ -21,10 +21,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-enum { RATIO_MAX = 1000 };
-/* As for tarballs: real trees shrink to a tenth. Below this much, a ratio tells nothing. */
-#define RATIO_FREE_BYTES ((uint64_t)1 << 30)
 
 /* A directory on the way to the current entry. */
 struct level {
@@ -52,7 +48,6 @@ struct reader {
 	size_t path_room;
 	uint8_t *seen;                /* a bit for each inode */
 	void *first_names;            /* tsearch(3) */
-	uint64_t data_bytes;          /* handed out */
 };
 
 /* "#!" and a line, as Singularity 2.x put it before the superblock. */
@@ -105,7 +100,7 @@ static int image_prepare(struct reader *reader, struct err *err)
 		r = image_tables_open(options->fd, options->name, &image, &reader->tables, err);
 	if (r < 0)
 		return r;
-	reader->data = image_data_new(reader->tables);
+	reader->data = image_data_new(reader->tables, options->trusted);
 	reader->seen = calloc(image.super.inode_count / 8 + 1, 1);
 	reader->path_room = 64;
 	reader->path = calloc(1, reader->path_room);
@@ -186,6 +181,12 @@ static int first_name(struct reader *reader, const char **ret_path, struct err *
 	return 0;
 }
 
+/* Whether it can come again, under another name. */
+static bool is_shared(const struct image_inode *inode)
+{
+	return inode->links >= 2 && !S_ISDIR(inode->mode) && !S_ISSOCK(inode->mode);
+}
+
 /* Whether the current inode was handed out before, under *ret_path. Sockets always count as new: they are left out of images. */
 static int link_find(struct reader *reader, const char **ret_path, struct err *err)
 {
@@ -197,7 +198,7 @@ static int link_find(struct reader *reader, const char **ret_path, struct err *e
 		return image_damaged(reader->tables, "a directory that is reached twice", err);
 	if (seen && inode->links < 2)
 		return image_damaged(reader->tables, "a file with more names than it says", err);
-	if (inode->links < 2 || S_ISDIR(inode->mode) || S_ISSOCK(inode->mode))
+	if (!is_shared(inode))
 		return 0;
 	int r = first_name(reader, ret_path, err);
 	return r < 0 ? r : seen;
@@ -209,6 +210,7 @@ static int entry_fill(struct reader *reader, struct source_entry *entry, struct 
 	*entry = (struct source_entry){
 		.path = reader->path[0] != '\0' ? reader->path : ".",
 		.target = S_ISLNK(inode->mode) ? inode->target : NULL,
+		.shared = is_shared(inode),
 		.mode = inode->mode,
 		.uid = inode->uid,
 		.gid = inode->gid,
@@ -282,25 +284,25 @@ static int image_next(struct reader *reader, struct source_entry *ret_entry, str
 	return 0;
 }
 
-static int ratio_check(const struct reader *reader, struct err *err)
-{
-	uint64_t image_bytes = reader->tables->super.used_bytes;
-	if (reader->options.trusted || reader->data_bytes < RATIO_FREE_BYTES || reader->data_bytes / RATIO_MAX < image_bytes)
-		return 0;
-	char in[SIZE_TEXT_MAX], out[SIZE_TEXT_MAX];
-	err_set(err, EFBIG, "the image '%s' expands beyond reason: %s became %s so far", reader->options.name,
-		size_format(image_bytes, in), size_format(reader->data_bytes, out));
-	return err_hint(err, "if you trust it, say how much it may hold, e.g. --max-size 100G");
-}
-
 static int image_read(struct reader *reader, struct piece *ret_piece, struct err *err)
 {
-	int r = image_data_next(reader->data, ret_piece, err);
-	if (r <= 0)
-		return r;
-	reader->data_bytes += ret_piece->bytes;
-	r = ratio_check(reader, err);
-	return r < 0 ? r : 1;
+	return image_data_next(reader->data, ret_piece, err);
+}
+
+struct image_tables *source_image_tables(struct reader *reader)
+{
+	return reader->tables;
+}
+
+struct image_data *source_image_data(struct reader *reader)
+{
+	return reader->data;
+}
+
+const struct image_inode *source_image_inode(const struct reader *reader, uint64_t *ret_reference)
+{
+	*ret_reference = reader->entry.reference;
+	return &reader->inode;
 }
 
 /* Blocks that files share are read again, so the image's length is a guess. */

@@ -69,7 +69,7 @@ static int grow(struct tree *tree)
 	return 0;
 }
 
-static struct node *child_find(const struct tree *tree, const struct node *parent, const char *name)
+struct node *tree_child(const struct tree *tree, const struct node *parent, const char *name)
 {
 	struct node *node = tree->buckets[bucket_of(tree, parent, name)];
 	while (node != NULL && (node->parent != parent || strcmp(node->name, name) != 0))
@@ -242,7 +242,7 @@ struct walk {
 /* Steps to the child name of the directory. *ret_target is set if it is a symlink. */
 static int step(struct walk *walk, const char *name, const char **ret_target)
 {
-	struct node *child = walk->absent > 0 ? NULL : child_find(walk->tree, walk->directory, name);
+	struct node *child = walk->absent > 0 ? NULL : tree_child(walk->tree, walk->directory, name);
 	if (child == NULL) {
 		walk->absent++;
 		if (!walk->make)
@@ -372,7 +372,7 @@ static void belong(const struct tree *tree, struct node *node)
 /* The node for a name in a directory, new or emptied of what it named. */
 static struct node *node_claim(struct tree *tree, const struct place *place)
 {
-	struct node *node = child_find(tree, place->directory, place->name);
+	struct node *node = tree_child(tree, place->directory, place->name);
 	if (node == NULL)
 		return child_add(tree, place->directory, place->name);
 	if (S_ISDIR(node->inode->mode))
@@ -404,7 +404,7 @@ int tree_insert(struct tree *tree, const char *path, const struct inode *attribu
 	if (r < 0)
 		return walk_failed(r, path, err);
 
-	struct node *there = place.name[0] == '\0' ? place.directory : child_find(tree, place.directory, place.name);
+	struct node *there = place.name[0] == '\0' ? place.directory : tree_child(tree, place.directory, place.name);
 	if (there != NULL && S_ISDIR(there->inode->mode) && S_ISDIR(attributes->mode)) {
 		directory_update(there->inode, attributes);
 		belong(tree, there);
@@ -458,7 +458,7 @@ struct node *tree_find(struct tree *tree, const char *path)
 	struct place place;
 	if (walk(tree, path, false, &place) < 0)
 		return NULL;
-	return place.name[0] == '\0' ? place.directory : child_find(tree, place.directory, place.name);
+	return place.name[0] == '\0' ? place.directory : tree_child(tree, place.directory, place.name);
 }
 
 /* The first directory in a sibling list. */
@@ -539,7 +539,7 @@ int tree_remove(struct tree *tree, const char *path, struct err *err)
 		return r;
 	if (place.name[0] == '\0')
 		return err_set(err, EINVAL, "the root of the tree, '%s', cannot be removed", path);
-	struct node *node = child_find(tree, place.directory, place.name);
+	struct node *node = tree_child(tree, place.directory, place.name);
 	if (node == NULL)
 		return 0;
 	if (node->layer != tree->layer)
@@ -617,10 +617,22 @@ static void children_number(struct inode *directory, uint32_t *count, uint32_t *
 	}
 }
 
+/* What an earlier numbering left. */
+static void numbers_clear(struct tree *tree)
+{
+	for (struct node *directory = tree->root; directory != NULL; directory = tree_next_down(directory)) {
+		for (struct node *child = directory->inode->children; child != NULL; child = child->sibling) {
+			child->inode->number = child->inode->links = 0;
+			child->inode->reference = 0;
+		}
+	}
+}
+
 int tree_number(struct tree *tree, uint32_t *ret_count, uint32_t *ret_newest, struct err *err)
 {
 	const struct inode *root = tree->root->inode;
 	uint32_t count = 1, newest = root->implicit ? 0 : root->mtime;
+	numbers_clear(tree);
 	tree->root->inode->number = 1;
 	for (struct node *directory = tree->root; directory != NULL; directory = tree_next_down(directory)) {
 		if (children_sort(directory->inode) < 0)

@@ -75,6 +75,9 @@ int tree_link(struct tree *tree, const char *path, const char *target, struct no
 /* The node that path names, last symlink not followed, or NULL. */
 struct node *tree_find(struct tree *tree, const char *path);
 
+/* The child of a directory that has the name, or NULL. */
+struct node *tree_child(const struct tree *tree, const struct node *directory, const char *name);
+
 /* Layers: what is inserted after tree_layer_begin() belongs to the new layer. tree_remove() takes path (last symlink not followed) out
  * of the tree with all that is below it, but for what belongs to that layer. tree_clear() does so with all that is in the directory
  * that path would be made in. A path that is not there is no error. Finding and inserting go on meanwhile; before anything else,
@@ -88,7 +91,8 @@ void tree_sweep(struct tree *tree);
 struct node *tree_next_down(struct node *directory);
 
 /* Sorts every directory by the names' bytes, gives inodes their number and link count, and returns how many inodes there are.
- * ret_newest is the latest mtime that an entry gave, 0 if there was none. Nothing may be inserted afterwards. */
+ * ret_newest is the latest mtime that an entry gave, 0 if there was none. Once something was inserted afterwards, it has to be
+ * called again. */
 int tree_number(struct tree *tree, uint32_t *ret_count, uint32_t *ret_newest, struct err *err);
 
 /* All directories, each after the directories below it: for (d = tree_deepest(root); d != NULL; d = tree_next_up(d)). For sorted

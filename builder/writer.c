@@ -93,7 +93,8 @@ static sqfs_u64 sink_size(const sqfs_file_t *file)
 
 static int sink_truncate(sqfs_file_t *file, sqfs_u64 size)
 {
-	output_truncate(((struct sink *)file)->output, size);
+	struct sink *sink = (struct sink *)file;
+	output_truncate(sink->output, size < sink->floor ? sink->floor : size);
 	return 0;
 }
 
@@ -294,7 +295,7 @@ static int writer_file_data(struct target *target, const void *data, size_t byte
 	return append(writer_of(target), data, bytes, err);
 }
 
-static int hole_add(struct writer *writer, uint64_t block_count, struct err *err)
+int writer_hole_add(struct writer *writer, uint64_t block_count, struct err *err)
 {
 	struct file *file = writer->current;
 	uint64_t first_block = file->bytes / writer->super.block_size;
@@ -324,7 +325,7 @@ static int writer_file_hole(struct target *target, uint64_t bytes, struct err *e
 	int r = append(writer, writer->zeros, head, err);
 	bytes -= head;
 	if (r == 0 && bytes >= block_bytes)
-		r = hole_add(writer, bytes / block_bytes, err);
+		r = writer_hole_add(writer, bytes / block_bytes, err);
 	if (r == 0)
 		r = append(writer, writer->zeros, bytes % block_bytes, err);
 	return r;
@@ -387,6 +388,7 @@ static void file_free(struct file *file)
 		free(hole);
 	}
 	sqfs_free(file->data);
+	sqfs_free(file->tail);
 	free(file);
 }
 
@@ -426,6 +428,11 @@ static const struct target_ops writer_ops = {
 	.bytes = writer_bytes,
 	.free = writer_free,
 };
+
+bool writer_is(const struct target *target)
+{
+	return target->ops == &writer_ops;
+}
 
 int writer_open(struct output *output, const struct writer_options *options, struct target **ret_target, struct err *err)
 {

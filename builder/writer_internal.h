@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the two halves of the writer share: writer.c takes the data, metadata.c writes the tree.
+ * What the parts of the writer share: writer.c takes the data, writer_stored.c what is compressed already, metadata.c writes the
+ * tree.
  */
 #ifndef SIMG_BUILDER_WRITER_INTERNAL_H
 #define SIMG_BUILDER_WRITER_INTERNAL_H
@@ -27,6 +28,7 @@ struct hole {
 struct file {
 	struct file *next;           /* the writer's list */
 	sqfs_inode_generic_t *data;  /* blocks and fragment as libsquashfs wrote them, without the holes */
+	sqfs_inode_generic_t *tail;  /* NULL, or the fragment is this one's, which has no blocks but perhaps one that is a hole */
 	struct hole *holes, *last_hole;
 	uint64_t bytes, hole_bytes;
 };
@@ -36,6 +38,7 @@ struct sink {
 	sqfs_file_t base; /* first: libsquashfs knows the sink by it */
 	struct output *output;
 	int errnum;       /* of the first failed read or write */
+	uint64_t floor;   /* libsquashfs must not take back what lies below: it does not know all that is there */
 };
 
 struct tree;
@@ -57,6 +60,12 @@ struct writer {
 
 /* Fills err from a libsquashfs result: the failed system call's reason if there was one. Returns err's code. */
 int writer_failed(const struct writer *writer, int sqfs_result, const char *what, struct err *err);
+
+/* Adds whole blocks to the current file, as a hole. */
+int writer_hole_add(struct writer *writer, uint64_t block_count, struct err *err);
+
+/* Whether the target is a writer at all. */
+bool writer_is(const struct target *target);
 
 /* metadata.c: inodes, directories, fragment, export, id and xattr tables, superblock. The tree is numbered. */
 int metadata_write(struct writer *writer, struct tree *tree, uint32_t inode_count, struct err *err);

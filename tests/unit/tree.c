@@ -251,6 +251,33 @@ int main(void)
 		tree_free(tree);
 	}
 
+	test_case ("a tree is numbered again when there is more in it") {
+		struct tree *tree = tree_new();
+		file(tree, "b");
+		check_int(tree_number(tree, &count, &newest, &err), 0);
+		check_int(count, 2);
+		file(tree, "a");
+		check_int(tree_link(tree, "c", "b", &node, &err), 0);
+		check_int(tree_number(tree, &count, &newest, &err), 0);
+		check_int(count, 3);
+		check_int(tree_find(tree, "a")->inode->number, 2);
+		check_int(node->inode->number, 3);
+		check_int(node->inode->links, 2);
+		check_str(children(tree, "/"), "a b c ");
+		tree_free(tree);
+	}
+
+	test_case ("a child is found by its name, and no symlink is followed") {
+		struct tree *tree = tree_new();
+		const struct node *top = directory(tree, "d");
+		struct node *child = file(tree, "d/file");
+		struct node *link = symlink_to(tree, "link", "d");
+		check(tree_child(tree, top, "file") == child);
+		check(tree_child(tree, tree_root(tree), "link") == link);
+		check(tree_child(tree, tree_root(tree), "file") == NULL);
+		tree_free(tree);
+	}
+
 	test_case ("six branches of 32768 levels each, and a directory of 200000 names") {
 		struct tree *tree = tree_new();
 		char path[PATH_BYTES_MAX + 1], name[32];
