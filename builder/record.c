@@ -220,11 +220,26 @@ int record_read(int root_fd, const char *path, struct record **ret_record, struc
 	return err_hint(err, "without it, the directory is built as it is on disk");
 }
 
+mode_t record_permissions(mode_t mode, mode_t disk_type, bool owner_kept, bool privileged)
+{
+	mode_t given = mode & 07777, needed = S_ISDIR(disk_type) ? 0700 : S_ISREG(disk_type) ? 0400 : 0;
+	if (disk_type != (mode & S_IFMT))
+		return 0400;
+	if (!owner_kept)
+		given &= ~(mode_t)(S_ISUID | S_ISGID);
+	return privileged ? given : given | needed;
+}
+
 const struct record_entry *record_find(const struct record *record, const char *path)
 {
 	struct record_entry wanted = { .path = path };
 	struct record_entry *const *found = tfind(&wanted, &record->entries, compare_paths);
 	return found != NULL ? *found : NULL;
+}
+
+bool record_holds(const struct record_entry *entry, const struct stat *st)
+{
+	return entry->disk_mode == st->st_mode && (((entry->mode ^ st->st_mode) & S_IFMT) == 0 || st->st_size == 0);
 }
 
 bool record_owns_directory(const struct record *record, int root_fd)

@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 struct err;
 struct record;
@@ -45,8 +46,14 @@ void record_add(FILE *out, const struct record_entry *entry);
  * directory's, for messages. */
 int record_read(int root_fd, const char *path, struct record **ret_record, struct err *err);
 
-/* What is recorded for a path, or NULL. */
+/* The permissions on disk of what has this mode in the image: a set-user-ID bit means nothing good with another owner, and a user
+ * has to be able to read his files, and to enter, change and remove his directories. An empty file that stands for a device node is
+ * no more than there. */
+mode_t record_permissions(mode_t mode, mode_t disk_type, bool owner_kept, bool privileged);
+
+/* What is recorded for a path, or NULL. It holds if stat still says of the file what it did when it was recorded. */
 const struct record_entry *record_find(const struct record *record, const char *path);
+bool record_holds(const struct record_entry *entry, const struct stat *st);
 
 /* Whether .simg was made for the record, and holds nothing else still. */
 bool record_owns_directory(const struct record *record, int root_fd);

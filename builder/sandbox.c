@@ -18,14 +18,18 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 int sandbox_failed(const struct sandbox *sandbox, int errnum, const char *path, struct err *err)
 {
-	err_sys(err, errnum, "cannot write '%s' in the sandbox '%s'", path, sandbox->path);
-	if (errnum == ENOSPC || errnum == EDQUOT)
-		return err_hint(err, "the sandbox is made beside its final name: free space there, or build elsewhere");
-	return err->code;
+	const char *what = sandbox->work != NULL ? "work directory" : "sandbox";
+	err_sys(err, errnum, "cannot write '%s' in the %s '%s'", path, what, sandbox->path);
+	if (errnum != ENOSPC && errnum != EDQUOT)
+		return err->code;
+	if (sandbox->work != NULL)
+		return err_hint(err, "free space there, or set TMPDIR to a directory that has more");
+	return err_hint(err, "the sandbox is made beside its final name: free space there, or build elsewhere");
 }
 
 void sandbox_file_name(uint64_t number, char name[FILE_NAME_MAX])
@@ -173,7 +177,7 @@ static int sandbox_finish(struct target *target, struct tree *tree, uint64_t tar
 	int r = tree_number(tree, &inode_count, &newest, err);
 	if (r == 0)
 		r = sandbox_tree_make(sandbox, tree, target_time == TARGET_TIME_NEWEST ? newest : (uint32_t)target_time, err);
-	if (r == 0)
+	if (r == 0 && sandbox->work == NULL)
 		r = commit(sandbox, err);
 	if (r == 0)
 		*ret_stats = (struct target_stats){ sandbox->content_bytes, sandbox->file_count, inode_count };
@@ -249,36 +253,90 @@ static int old_check(struct sandbox *sandbox, bool force, struct err *err)
 /* The directory of files is one that no tree has: its name has a random part. */
 static int places_create(struct sandbox *sandbox, struct err *err)
 {
-	const char *name = sandbox->temporary.hidden;
+	const char *name = sandbox->files_name;
 	sandbox->root_fd = temporary_create(&sandbox->temporary, true, err);
 	if (sandbox->root_fd < 0)
 		return sandbox->root_fd;
+	memcpy(sandbox->files_name, sandbox->temporary.hidden, sizeof(sandbox->files_name));
 	if (mkdirat(sandbox->root_fd, name, 0700) < 0)
 		return sandbox_failed(sandbox, errno, name, err);
 	sandbox->files_fd = openat(sandbox->root_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return sandbox->files_fd < 0 ? sandbox_failed(sandbox, errno, name, err) : 0;
 }
 
-int sandbox_open(const char *path, bool force, struct target **ret_target, struct err *err)
+static struct sandbox *sandbox_new(const char *path)
 {
 	struct sandbox *sandbox = calloc(1, sizeof(*sandbox));
 	if (sandbox == NULL)
-		return err_sys(err, ENOMEM, "cannot make the sandbox '%s'", path);
+		return NULL;
 	*sandbox = (struct sandbox){ .base = { .ops = &sandbox_ops }, .path = strdup(path), .temporary = TEMPORARY_INIT,
 				     .root_fd = -1, .files_fd = -1, .data_fd = -1, .privileged = geteuid() == 0 };
 	if (sandbox->path == NULL) {
 		free(sandbox);
-		return err_sys(err, ENOMEM, "cannot make the sandbox '%s'", path);
+		return NULL;
 	}
-	for (size_t end = strlen(sandbox->path); end > 1 && sandbox->path[end - 1] == '/'; end--)
-		sandbox->path[end - 1] = '\0';
 	umask(077); /* modes are set explicitly, at the end */
 	fd_limit_raise();
+	return sandbox;
+}
+
+int sandbox_open(const char *path, bool force, struct target **ret_target, struct err *err)
+{
+	struct sandbox *sandbox = sandbox_new(path);
+	if (sandbox == NULL)
+		return err_sys(err, ENOMEM, "cannot make the sandbox '%s'", path);
+	for (size_t end = strlen(sandbox->path); end > 1 && sandbox->path[end - 1] == '/'; end--)
+		sandbox->path[end - 1] = '\0';
 	int r = temporary_place(&sandbox->temporary, "sandbox", sandbox->path, err);
 	if (r == 0)
 		r = old_check(sandbox, force, err);
 	if (r == 0)
 		r = places_create(sandbox, err);
+	if (r < 0) {
+		sandbox_free(&sandbox->base);
+		return r;
+	}
+	*ret_target = &sandbox->base;
+	return 0;
+}
+
+/* The directory's group and default ACL would go on to all that is made in it, and a group that is not the process's own takes the
+ * set-group-ID bit off. */
+static int work_settle(const struct sandbox *sandbox, struct err *err)
+{
+	int fd = sandbox->root_fd;
+	fremovexattr(fd, "system.posix_acl_default");
+	fremovexattr(fd, "system.posix_acl_access");
+	if (fchown(fd, (uid_t)-1, getegid()) < 0 || fchmod(fd, 0700) < 0)
+		return sandbox_failed(sandbox, errno, ".", err);
+	return 0;
+}
+
+static int work_places_create(struct sandbox *sandbox, int directory_fd, struct err *err)
+{
+	char template[FD_PATH_MAX + sizeof("/.files.XXXXXX")];
+	sandbox->root_fd = openat(directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (sandbox->root_fd < 0)
+		return sandbox_failed(sandbox, errno, ".", err);
+	int r = work_settle(sandbox, err);
+	if (r < 0)
+		return r;
+	fd_path(sandbox->root_fd, template);
+	strcat(template, "/.files.XXXXXX");
+	if (mkdtemp(template) == NULL)
+		return sandbox_failed(sandbox, errno, ".files", err);
+	snprintf(sandbox->files_name, sizeof(sandbox->files_name), "%s", strrchr(template, '/') + 1);
+	sandbox->files_fd = openat(sandbox->root_fd, sandbox->files_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return sandbox->files_fd < 0 ? sandbox_failed(sandbox, errno, sandbox->files_name, err) : 0;
+}
+
+int sandbox_open_work(int directory_fd, const char *path, struct owners *owners, struct target **ret_target, struct err *err)
+{
+	struct sandbox *sandbox = sandbox_new(path);
+	if (sandbox == NULL)
+		return err_sys(err, ENOMEM, "cannot write the work directory '%s'", path);
+	sandbox->work = owners;
+	int r = work_places_create(sandbox, directory_fd, err);
 	if (r < 0) {
 		sandbox_free(&sandbox->base);
 		return r;

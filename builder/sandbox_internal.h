@@ -9,9 +9,12 @@
 #include "builder/target.h"
 #include "builder/temporary.h"
 
+#include <linux/limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/stat.h>
+
+struct owners;
 
 struct file {
 	struct file *next;  /* the sandbox's list */
@@ -25,7 +28,9 @@ struct sandbox {
 	char *path;          /* as given, without slashes at the end */
 	struct temporary temporary;
 	int root_fd;         /* of the hidden directory, which is the tree's root */
-	int files_fd;        /* of the directory in it that holds what has no name yet; it has the hidden name, too */
+	int files_fd;        /* of the directory in it that holds what has no name yet */
+	char files_name[NAME_MAX + 1]; /* … and its name */
+	struct owners *work; /* it is a work directory, and this has what is not on disk; else NULL */
 	bool privileged;
 	bool replace;        /* there is a directory to replace: */
 	struct stat old;

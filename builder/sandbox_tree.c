@@ -5,6 +5,7 @@
  * descriptors, so that paths may be of any length, and no name is ever looked up outside. A directory gets its mode and time when
  * all is in it.
  */
+#include "builder/fakeroot/owners.h"
 #include "builder/record.h"
 #include "builder/remove.h"
 #include "builder/sandbox_internal.h"
@@ -21,7 +22,6 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-enum { SETIDS = S_ISUID | S_ISGID };
 static const char RECORD_FILE[] = "record"; /* its name among the files, which are numbers */
 
 struct walk {
@@ -42,6 +42,11 @@ static int walk_failed(const struct walk *walk, int errnum, struct err *err)
 static int current_fd(const struct walk *walk)
 {
 	return walk->fds[walk->depth - 1];
+}
+
+static bool is_work(const struct walk *walk)
+{
+	return walk->sandbox->work != NULL;
 }
 
 static bool is_root(const struct walk *walk)
@@ -99,6 +104,11 @@ static int owner_set(struct walk *walk, struct entry *entry, bool *ret_kept, str
 	const struct inode *inode = entry->inode;
 	struct stat st;
 	*ret_kept = true;
+	if (is_work(walk)) { /* the record counts, whoever has it on disk */
+		if (inode->uid != 0 || inode->gid != 0)
+			lose(walk, entry, &walk->sandbox->owners);
+		return 0;
+	}
 	if (walk->sandbox->privileged && fchownat(entry->fd, entry->name, inode->uid, inode->gid, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0;
 	if (walk->sandbox->privileged && errno != EPERM && errno != EINVAL) /* root of a user namespace */
@@ -140,9 +150,10 @@ static int xattrs_set(struct walk *walk, struct entry *entry, struct err *err)
 	const struct xattr_set *set = entry->inode->xattrs;
 	struct xattr xattr;
 	for (size_t at = 0; set != NULL && xattr_set_next(set, &at, name, &xattr);) {
-		if (lsetxattr(proc_path, name, xattr.value, xattr.value_bytes, 0) == 0)
+		bool possible = !is_work(walk) || !xattr_is_label(name);
+		if (possible && lsetxattr(proc_path, name, xattr.value, xattr.value_bytes, 0) == 0)
 			continue;
-		int r = xattr_is_impossible(errno) ? xattr_lose(walk, entry, &xattr, err) : walk_failed(walk, errno, err);
+		int r = !possible || xattr_is_impossible(errno) ? xattr_lose(walk, entry, &xattr, err) : walk_failed(walk, errno, err);
 		if (r < 0)
 			return r;
 	}
@@ -158,22 +169,18 @@ static int time_set(struct walk *walk, const struct entry *entry, struct err *er
 	return 0;
 }
 
-/* The permissions on disk: a set-user-ID bit means nothing good with another owner, and a user has to be able to read his files,
- * and to enter, change and remove his directories. */
 static mode_t permissions_of(struct walk *walk, struct entry *entry, bool owner_kept)
 {
-	mode_t wanted = entry->inode->mode & 07777, given = wanted;
-	if (!S_ISDIR(entry->disk_type) && entry->disk_type != (entry->inode->mode & S_IFMT))
-		return 0400; /* an empty file in the place of a device node */
-	if (!owner_kept && (given & SETIDS) != 0) {
-		given &= ~(mode_t)SETIDS;
+	mode_t wanted = entry->inode->mode & 07777;
+	if (is_work(walk))
+		return wanted;
+	mode_t given = record_permissions(entry->inode->mode, entry->disk_type, owner_kept, walk->sandbox->privileged);
+	if (entry->disk_type != (entry->inode->mode & S_IFMT))
+		return given;
+	if ((wanted & ~given) != 0)
 		lose(walk, entry, &walk->sandbox->setids);
-	}
-	mode_t needed = S_ISDIR(entry->disk_type) ? 0700 : S_ISREG(entry->disk_type) ? 0400 : 0;
-	if (!walk->sandbox->privileged && (given & needed) != needed) {
-		given |= needed;
+	if ((given & ~wanted) != 0)
 		lose(walk, entry, &walk->sandbox->modes);
-	}
 	return given;
 }
 
@@ -196,6 +203,40 @@ static void record_entry_add(struct walk *walk, const struct entry *entry, mode_
 	walk->sandbox->recorded = true;
 }
 
+/* In the table of a work directory, where permissions are the disk's. */
+static int owner_record(struct walk *walk, const struct entry *entry, struct err *err)
+{
+	const struct inode *inode = entry->inode;
+	bool device = S_ISCHR(inode->mode) || S_ISBLK(inode->mode);
+	struct owner owner = {
+		.uid = inode->uid,
+		.gid = inode->gid,
+		.type = device ? inode->mode & S_IFMT : 0,
+		.device_number = device ? inode->device : 0,
+		.xattrs = entry->lost_xattrs,
+		.xattr_count = entry->lost_xattr_count,
+	};
+	struct owner_key key;
+	struct stat st;
+	int r = owner_key_read(entry->fd, entry->name, AT_SYMLINK_NOFOLLOW, &key, &st);
+	if (r == 0 && key.birth_ns == 0) {
+		err_set(err, ENOTSUP, "the file system of the work directory '%s' does not tell when a file came into being, by "
+			"which owners are kept", walk->sandbox->path);
+		return err_hint(err, "set TMPDIR to a directory on a local file system: ext4, XFS, Btrfs");
+	}
+	if (r == 0)
+		r = owners_set(walk->sandbox->work, &key, &owner);
+	return r < 0 ? walk_failed(walk, -r, err) : 0;
+}
+
+static int loss_record(struct walk *walk, const struct entry *entry, mode_t permissions, struct err *err)
+{
+	if (is_work(walk))
+		return owner_record(walk, entry, err);
+	record_entry_add(walk, entry, entry->disk_type | permissions);
+	return 0;
+}
+
 /* The owner first: a change of it clears set-user-ID bits and capabilities. The mode last: it may forbid the rest. */
 static int attributes_set(struct walk *walk, struct entry *entry, struct err *err)
 {
@@ -211,7 +252,7 @@ static int attributes_set(struct walk *walk, struct entry *entry, struct err *er
 		r = fchmodat(entry->fd, entry->name, permissions, 0) < 0 ? walk_failed(walk, errno, err) : 0;
 	}
 	if (r == 0 && entry->lost)
-		record_entry_add(walk, entry, entry->disk_type | permissions);
+		r = loss_record(walk, entry, permissions, err);
 	for (size_t i = 0; i < entry->lost_xattr_count; i++)
 		free((char *)entry->lost_xattrs[i].name);
 	free(entry->lost_xattrs);
@@ -289,9 +330,10 @@ static int special_make(struct walk *walk, const struct inode *inode, const char
 	if (S_ISLNK(inode->mode))
 		return symlinkat(inode->target, at, name) < 0 ? walk_failed(walk, errno, err) : 0;
 	dev_t device = makedev((number >> 8) & 0xfff, (number & 0xff) | ((number >> 12) & 0xfff00));
-	if (mknodat(at, name, (inode->mode & S_IFMT) | 0600, device) == 0)
+	bool possible = S_ISFIFO(inode->mode) || !is_work(walk);
+	if (possible && mknodat(at, name, (inode->mode & S_IFMT) | 0600, device) == 0)
 		return 0;
-	if (errno != EPERM)
+	if (possible && errno != EPERM)
 		return walk_failed(walk, errno, err);
 	autoclose int fd = openat(at, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	*ret_type = S_IFREG;
@@ -317,7 +359,7 @@ static int leaf(struct walk *walk, const struct node *node, struct err *err)
 	char name[FILE_NAME_MAX];
 	if (strcmp(walk->path, RECORD_DIRECTORY "/" RECORD_NAME) == 0)
 		return 0; /* of the sandbox that the image was made of, and no longer true */
-	if (strcmp(walk->path, RECORD_DIRECTORY) == 0)
+	if (strcmp(walk->path, RECORD_DIRECTORY) == 0 && !is_work(walk))
 		return walk_failed(walk, ENOTDIR, err);
 	leaf_name(inode, name);
 	int r = inode->reference != 0 ? 0 : leaf_make(walk, inode, name, err);
@@ -362,7 +404,7 @@ static int leave(struct walk *walk, const struct node *node, struct err *err)
 {
 	struct entry entry = { .fd = current_fd(walk), .name = ".", .inode = node->inode, .disk_type = S_IFDIR };
 	int r = 0;
-	if (strcmp(walk->path, RECORD_DIRECTORY) == 0)
+	if (strcmp(walk->path, RECORD_DIRECTORY) == 0 && !is_work(walk))
 		r = record_place(walk, entry.fd, err);
 	if (r == 0)
 		r = attributes_set(walk, &entry, err);
@@ -402,13 +444,13 @@ static int root_complete(struct walk *walk, const struct node *root, struct err 
 {
 	struct sandbox *sandbox = walk->sandbox;
 	struct entry entry = { .fd = sandbox->root_fd, .name = ".", .inode = root->inode, .disk_type = S_IFDIR };
-	int r = walk->record_placed ? 0 : record_directory_make(walk, err);
+	int r = walk->record_placed || is_work(walk) ? 0 : record_directory_make(walk, err);
 	if (r == 0)
 		r = attributes_set(walk, &entry, err);
-	if (r == 0)
+	if (r == 0 && !is_work(walk))
 		r = record_end(walk, err);
-	if (r == 0 && (r = remove_tree(sandbox->root_fd, sandbox->temporary.hidden)) < 0)
-		r = sandbox_failed(sandbox, -r, sandbox->temporary.hidden, err);
+	if (r == 0 && (r = remove_tree(sandbox->root_fd, sandbox->files_name)) < 0)
+		r = sandbox_failed(sandbox, -r, sandbox->files_name, err);
 	return r < 0 ? r : time_set(walk, &entry, err);
 }
 
@@ -417,7 +459,7 @@ int sandbox_tree_make(struct sandbox *sandbox, struct tree *tree, uint32_t secon
 	struct walk walk = { .sandbox = sandbox, .seconds = seconds, .path = strdup("."), .path_room = 2 };
 	int fd = fcntl(sandbox->root_fd, F_DUPFD_CLOEXEC, 3);
 	int r = walk.path == NULL || fd < 0 ? sandbox_failed(sandbox, fd < 0 ? errno : ENOMEM, ".", err) : fd_push(&walk, fd, err);
-	if (r == 0)
+	if (r == 0 && !is_work(&walk))
 		r = record_create(&walk, err);
 	if (r == 0)
 		r = content_make(&walk, tree, err);

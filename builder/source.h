@@ -12,10 +12,12 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 struct container_kind;
 struct err;
+struct owners;
 struct progress;
 struct reader; /* a source's own state */
 
@@ -30,12 +32,20 @@ struct source_options {
 		ino_t inode;
 	} output[2];       /* files that are the build's own and never part of its source */
 	int output_count;
+
+	/* Of directories only. With owners, the directory is a work directory: owner, type, permissions and what else the table has
+	 * are the table's, labels of the host are no attributes, and a record in it is a file like any other. skip is asked about
+	 * each name but the root ("etc/passwd", with what is on disk), and leaves it out with all that is below it. */
+	const struct owners *owners;
+	bool (*skip)(void *context, const char *path, const struct stat *st);
+	void *skip_context;
 };
 
 struct source_entry {
 	const char *path;     /* any bytes; normalised by the tree, not by the source */
 	const char *target;   /* of a symlink or a hard link, else NULL */
 	bool hard_link;       /* path is a second name of what the path target names; only that, and data if bytes > 0 */
+	bool shared;          /* the file has other names, or had: hard links to path may follow; images and directories tell */
 	uint32_t mode;        /* type and permissions, as in st_mode */
 	int64_t uid, gid;
 	int64_t mtime;        /* seconds since 1970, may be negative */
@@ -84,6 +94,7 @@ struct source_place {
 	int fd;                                 /* of the file or directory, the caller's to close; else -1 */
 	const struct container_kind *container; /* NULL: source and fd are set */
 	const char *rest;                       /* what follows the container's scheme; part of the name */
+	bool is_recipe;                         /* fd is a recipe's; source is NULL */
 };
 
 /* Opens what the user named ("-": standard input) and finds the kind of source by its content; or finds the kind of container by

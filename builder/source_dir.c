@@ -3,10 +3,12 @@
  * Directories, read as the calling user and as they are: names sorted, symlinks never followed, hard links found by device and
  * inode number, holes kept. The content of file systems mounted inside (/proc, /sys, a home directory) stays out. A file that
  * changes while it is read is an error, since nobody could say what the image holds. In a sandbox, what its record says about a
- * file holds instead of what is on disk (record.h).
+ * file holds instead of what is on disk (record.h); in a work directory, what the table of owners says (fakeroot/owners.h).
  */
 #include "builder/source.h"
 
+#include "builder/dir_walk.h"
+#include "builder/fakeroot/owners.h"
 #include "builder/progress.h"
 #include "builder/record.h"
 #include "lib/cleanup.h"
@@ -14,12 +16,11 @@
 #include "lib/fd.h"
 #include "lib/log.h"
 
-#include <dirent.h>
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
+#include <linux/capability.h>
 #include <linux/limits.h>
-#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -29,36 +30,18 @@
 
 enum { READ_BYTES = 256 * 1024 };
 
-/* A directory on the way to the current file. */
-struct level {
-	struct level *up;
-	int fd;
-	size_t path_bytes; /* of the directory's own path in reader->path */
-	char **names;
-	size_t count, next;
-};
-
-/* The first name of an inode that has several. */
-struct first_name {
-	dev_t device;
-	ino_t inode;
-	char path[];
-};
-
 struct reader {
 	struct source_options options;
-	struct level *level;        /* NULL: not begun, or done */
+	struct dir_walk walk;
 	bool begun;
 	int entering;               /* descriptor of a directory that was handed out and is to be entered next, or -1 */
-	char *path;                 /* of the current entry */
-	size_t path_room;
-	void *first_names;          /* tsearch(3) */
 	char target[PATH_MAX];      /* of the current symlink */
 	struct xattr *xattrs;
 	size_t xattr_count;
 	char *xattr_names;
 	uint64_t bytes_read;
 	struct record *record;      /* of a sandbox, or NULL */
+	const struct owner *owner;  /* of the current entry, or NULL */
 
 	int file_fd;                /* the current regular file, or -1 */
 	struct stat file;
@@ -87,112 +70,6 @@ static int err_memory(struct err *err, const struct reader *reader)
 	return err_sys(err, ENOMEM, "cannot read the directory '%s'", reader->options.name);
 }
 
-static void level_pop(struct reader *reader)
-{
-	struct level *level = reader->level;
-	reader->level = level->up;
-	for (size_t i = 0; i < level->count; i++)
-		free(level->names[i]);
-	free(level->names);
-	close(level->fd);
-	free(level);
-}
-
-static int name_add(struct level *level, const char *name)
-{
-	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-		return 0;
-	if ((level->count & (level->count + 1)) == 0) { /* room is the next power of two, less one */
-		char **names = realloc(level->names, (level->count * 2 + 1) * sizeof(*names));
-		if (names == NULL)
-			return -ENOMEM;
-		level->names = names;
-	}
-	level->names[level->count] = strdup(name);
-	return level->names[level->count++] == NULL ? -ENOMEM : 0;
-}
-
-static int compare_names(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static int level_fill(struct level *level)
-{
-	autoclose int fd = fcntl(level->fd, F_DUPFD_CLOEXEC, 3);
-	autoclosedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	if (dir == NULL)
-		return -errno;
-	steal_fd(&fd);
-	for (;;) {
-		errno = 0;
-		struct dirent *entry = readdir(dir);
-		if (entry == NULL) {
-			int r = -errno;
-			if (level->count > 0)
-				qsort(level->names, level->count, sizeof(*level->names), compare_names);
-			return r;
-		}
-		int r = name_add(level, entry->d_name);
-		if (r < 0)
-			return r;
-	}
-}
-
-/* Takes the descriptor of the directory that reader->path names. */
-static int level_push(struct reader *reader, int fd, struct err *err)
-{
-	struct level *level = calloc(1, sizeof(*level));
-	if (level == NULL) {
-		close(fd);
-		return err_memory(err, reader);
-	}
-	*level = (struct level){ .up = reader->level, .fd = fd, .path_bytes = strlen(reader->path) };
-	reader->level = level;
-	int r = level_fill(level);
-	return r < 0 ? err_unreadable(err, -r, "directory", reader->path) : 0;
-}
-
-static int path_set(struct reader *reader, const char *name)
-{
-	size_t parent_bytes = reader->level->path_bytes, bytes = parent_bytes + 1 + strlen(name) + 1;
-	if (bytes > reader->path_room) {
-		char *path = realloc(reader->path, bytes * 2);
-		if (path == NULL)
-			return -ENOMEM;
-		reader->path = path;
-		reader->path_room = bytes * 2;
-	}
-	snprintf(reader->path + parent_bytes, bytes - parent_bytes, "/%s", name);
-	return 0;
-}
-
-static int compare_inodes(const void *a, const void *b)
-{
-	const struct first_name *x = a, *y = b;
-	if (x->device != y->device)
-		return x->device < y->device ? -1 : 1;
-	return x->inode < y->inode ? -1 : x->inode > y->inode;
-}
-
-/* Returns 1 if the inode was handed out before under *ret_path, else remembers it. */
-static int link_find(struct reader *reader, const struct stat *st, const char **ret_path)
-{
-	size_t bytes = strlen(reader->path) + 1;
-	struct first_name *own = malloc(sizeof(*own) + bytes);
-	if (own == NULL)
-		return -ENOMEM;
-	*own = (struct first_name){ .device = st->st_dev, .inode = st->st_ino };
-	memcpy(own->path, reader->path, bytes);
-	struct first_name **found = tsearch(own, &reader->first_names, compare_inodes);
-	if (found == NULL || *found != own)
-		free(own);
-	if (found == NULL)
-		return -ENOMEM;
-	*ret_path = (*found)->path;
-	return *found != own;
-}
-
 static void xattrs_clear(struct reader *reader)
 {
 	for (size_t i = 0; i < reader->xattr_count; i++)
@@ -213,6 +90,21 @@ static int xattr_room(struct reader *reader)
 	return 0;
 }
 
+/* Capabilities that were given in the user's own namespace count for it alone. In the image they are what the user asked for. */
+static void capability_settle(struct xattr *xattr)
+{
+	struct vfs_ns_cap_data data;
+	if (strcmp(xattr->name, "security.capability") != 0 || xattr->value_bytes != sizeof(data))
+		return;
+	memcpy(&data, xattr->value, sizeof(data));
+	uint32_t magic = le32toh(data.magic_etc);
+	if ((magic & VFS_CAP_REVISION_MASK) != VFS_CAP_REVISION_3 || le32toh(data.rootid) != geteuid())
+		return;
+	data.magic_etc = htole32((magic & ~VFS_CAP_REVISION_MASK) | VFS_CAP_REVISION_2);
+	memcpy((void *)xattr->value, &data, sizeof(data));
+	xattr->value_bytes = XATTR_CAPS_SZ_2;
+}
+
 /* Appends one attribute. One that went away meanwhile, or whose value may not be read, is as good as not there. */
 static int xattr_add(struct reader *reader, const char *proc_path, const char *name)
 {
@@ -228,8 +120,10 @@ static int xattr_add(struct reader *reader, const char *proc_path, const char *n
 		return errnum == ENODATA || errnum == ENOTSUP ? 0 : -errnum;
 	}
 	void *fitted = realloc(value, bytes > 0 ? (size_t)bytes : 1);
-	reader->xattrs[reader->xattr_count++] =
-		(struct xattr){ .name = name, .value = fitted != NULL ? fitted : value, .value_bytes = (size_t)bytes };
+	struct xattr *xattr = &reader->xattrs[reader->xattr_count++];
+	*xattr = (struct xattr){ .name = name, .value = fitted != NULL ? fitted : value, .value_bytes = (size_t)bytes };
+	if (reader->record != NULL)
+		capability_settle(xattr);
 	return 0;
 }
 
@@ -247,7 +141,8 @@ static int xattrs_read(struct reader *reader, int directory_fd, const char *name
 		return -ENOMEM;
 	bytes = llistxattr(proc_path, reader->xattr_names, XATTR_LIST_MAX);
 	for (const char *at = reader->xattr_names; bytes > 0 && at < reader->xattr_names + bytes; at += strlen(at) + 1) {
-		int r = xattr_add(reader, proc_path, at);
+		bool other = reader->options.owners != NULL && xattr_is_label(at);
+		int r = other ? 0 : xattr_add(reader, proc_path, at);
 		if (r < 0)
 			return r;
 	}
@@ -259,7 +154,7 @@ static void note(const struct reader *reader, const char *what)
 	if (reader->options.quiet)
 		return;
 	progress_clear(reader->options.progress);
-	log_note("'%s' %s", reader->path, what);
+	log_note("'%s' %s", reader->walk.path, what);
 }
 
 static bool is_output(const struct reader *reader, const struct stat *st)
@@ -270,10 +165,17 @@ static bool is_output(const struct reader *reader, const struct stat *st)
 	return false;
 }
 
+/* Whether it can come again, under another name. A socket is in no image, so nothing can name it. */
+static bool is_shared(const struct stat *st)
+{
+	return st->st_nlink >= 2 && !S_ISDIR(st->st_mode) && !S_ISSOCK(st->st_mode);
+}
+
 static void entry_fill(const struct reader *reader, const struct stat *st, struct source_entry *entry)
 {
 	*entry = (struct source_entry){
-		.path = reader->path,
+		.path = reader->walk.path,
+		.shared = is_shared(st),
 		.mode = st->st_mode,
 		.uid = st->st_uid,
 		.gid = st->st_gid,
@@ -286,16 +188,10 @@ static void entry_fill(const struct reader *reader, const struct stat *st, struc
 	};
 }
 
-/* The path of the current entry as a record has it: without "./". */
-static const char *record_path(const struct reader *reader)
-{
-	return reader->path[1] == '/' ? reader->path + 2 : reader->path;
-}
-
 /* Whether the current entry is there only for the record of the sandbox. */
 static bool is_record(const struct reader *reader)
 {
-	const char *path = record_path(reader);
+	const char *path = dir_walk_path(&reader->walk);
 	if (reader->record == NULL)
 		return false;
 	return strcmp(path, RECORD_DIRECTORY "/" RECORD_NAME) == 0 ||
@@ -303,7 +199,7 @@ static bool is_record(const struct reader *reader)
 }
 
 /* Adds a recorded attribute, unless somebody has set it on disk since. */
-static int record_xattr_add(struct reader *reader, const struct xattr *xattr)
+static int recorded_xattr_add(struct reader *reader, const struct xattr *xattr)
 {
 	for (size_t i = 0; i < reader->xattr_count; i++)
 		if (strcmp(reader->xattrs[i].name, xattr->name) == 0)
@@ -319,15 +215,23 @@ static int record_xattr_add(struct reader *reader, const struct xattr *xattr)
 	return 0;
 }
 
+static int xattrs_append(struct reader *reader, const struct xattr *xattrs, size_t count)
+{
+	int r = 0;
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = recorded_xattr_add(reader, &xattrs[i]);
+	return r;
+}
+
 /* Puts what the record says in the place of what is on disk, if it is still the file that was made with the sandbox. */
 static int record_apply(struct reader *reader, const struct stat *st, struct source_entry *entry, struct err *err)
 {
-	const struct record_entry *recorded = reader->record == NULL ? NULL : record_find(reader->record, record_path(reader));
-	if (recorded == NULL || recorded->disk_mode != st->st_mode || ((recorded->mode ^ st->st_mode) & S_IFMT && st->st_size > 0))
+	const struct record *record = reader->record;
+	const struct record_entry *recorded = record == NULL ? NULL : record_find(record, dir_walk_path(&reader->walk));
+	if (recorded == NULL || !record_holds(recorded, st))
 		return 0;
-	for (size_t i = 0; i < recorded->xattr_count; i++)
-		if (record_xattr_add(reader, &recorded->xattrs[i]) < 0)
-			return err_memory(err, reader);
+	if (xattrs_append(reader, recorded->xattrs, recorded->xattr_count) < 0)
+		return err_memory(err, reader);
 	entry->mode = recorded->mode;
 	entry->uid = recorded->uid;
 	entry->gid = recorded->gid;
@@ -338,12 +242,32 @@ static int record_apply(struct reader *reader, const struct stat *st, struct sou
 	return 0;
 }
 
+/* The table's word on the current entry of a work directory, into what stat said and the attributes. */
+static int owner_take(struct reader *reader, struct stat *st)
+{
+	if (reader->options.owners == NULL)
+		return 0;
+	owner_apply(reader->owner, st);
+	return reader->owner == NULL ? 0 : xattrs_append(reader, reader->owner->xattrs, reader->owner->xattr_count);
+}
+
+/* As fstatat(). A work directory's entry is looked up in the table, too. */
+static int entry_stat(struct reader *reader, int fd, const char *name, int flags, struct stat *st)
+{
+	struct owner_key key;
+	if (reader->options.owners == NULL)
+		return fstatat(fd, name, st, flags) < 0 ? -errno : 0;
+	int r = owner_key_read(fd, name, flags, &key, st);
+	reader->owner = r < 0 ? NULL : owners_find(reader->options.owners, &key);
+	return r;
+}
+
 static int hand_directory(struct reader *reader, const char *name, struct stat *st, struct err *err)
 {
-	autoclose int fd = openat(reader->level->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	autoclose int fd = openat(reader->walk.level->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, st) < 0)
-		return err_unreadable(err, errno, "directory", reader->path);
-	if (!fd_is_mount_point(fd, reader->level->fd))
+		return err_unreadable(err, errno, "directory", reader->walk.path);
+	if (!fd_is_mount_point(fd, reader->walk.level->fd))
 		reader->entering = steal_fd(&fd);
 	else
 		note(reader, "is a mount point: its content stays out of the image");
@@ -353,14 +277,14 @@ static int hand_directory(struct reader *reader, const char *name, struct stat *
 static int hand_file(struct reader *reader, const char *name, struct stat *st, struct err *err)
 {
 	/* Without O_NONBLOCK a FIFO that took the file's place meanwhile would stop the build. */
-	int fd = openat(reader->level->fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	int fd = openat(reader->walk.level->fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)
-		return err_unreadable(err, errno, "file", reader->path);
+		return err_unreadable(err, errno, "file", reader->walk.path);
 	reader->file_fd = fd;
 	if (fstat(fd, st) < 0)
-		return err_unreadable(err, errno, "file", reader->path);
+		return err_unreadable(err, errno, "file", reader->walk.path);
 	if (!S_ISREG(st->st_mode))
-		return err_set(err, EBUSY, "the file '%s' was replaced while it was read", reader->path);
+		return err_set(err, EBUSY, "the file '%s' was replaced while it was read", reader->walk.path);
 	reader->file = *st;
 	reader->file_offset = 0;
 	bool holes = (uint64_t)st->st_blocks * 512 < (uint64_t)st->st_size;
@@ -370,23 +294,22 @@ static int hand_file(struct reader *reader, const char *name, struct stat *st, s
 
 static int hand_symlink(struct reader *reader, const char *name, struct err *err)
 {
-	ssize_t bytes = readlinkat(reader->level->fd, name, reader->target, sizeof(reader->target) - 1);
+	ssize_t bytes = readlinkat(reader->walk.level->fd, name, reader->target, sizeof(reader->target) - 1);
 	if (bytes < 0)
-		return err_unreadable(err, errno, "symlink", reader->path);
+		return err_unreadable(err, errno, "symlink", reader->walk.path);
 	reader->target[bytes] = '\0';
 	return 0;
 }
 
-/* A second name of what was handed out before. Returns 0 if it is the first one. A socket is in no image, so nothing can name
- * it. */
+/* A second name of what was handed out before. Returns 0 if it is the first one. */
 static int hand_link(struct reader *reader, const struct stat *st, struct source_entry *entry, struct err *err)
 {
 	const char *first;
-	if (st->st_nlink < 2 || S_ISDIR(st->st_mode) || S_ISSOCK(st->st_mode))
+	if (!is_shared(st))
 		return 0;
-	int r = link_find(reader, st, &first);
+	int r = dir_walk_first_name(&reader->walk, st, &first);
 	if (r > 0)
-		*entry = (struct source_entry){ .path = reader->path, .target = first, .hard_link = true };
+		*entry = (struct source_entry){ .path = reader->walk.path, .target = first, .hard_link = true };
 	return r < 0 ? err_memory(err, reader) : r;
 }
 
@@ -401,9 +324,11 @@ static int hand_inode(struct reader *reader, const char *name, struct stat *st, 
 		r = hand_symlink(reader, name, err);
 	if (r < 0)
 		return r;
-	r = xattrs_read(reader, reader->level->fd, name);
+	r = xattrs_read(reader, reader->walk.level->fd, name);
 	if (r < 0)
-		return err_unreadable(err, -r, "extended attributes of", reader->path);
+		return err_unreadable(err, -r, "extended attributes of", reader->walk.path);
+	if (owner_take(reader, st) < 0)
+		return err_memory(err, reader);
 	entry_fill(reader, st, entry);
 	if (S_ISLNK(st->st_mode))
 		entry->target = reader->target;
@@ -411,17 +336,22 @@ static int hand_inode(struct reader *reader, const char *name, struct stat *st, 
 	return r < 0 ? r : 1;
 }
 
+static bool is_skipped(const struct reader *reader, const struct stat *st)
+{
+	const struct source_options *options = &reader->options;
+	return options->skip != NULL && options->skip(options->skip_context, dir_walk_path(&reader->walk), st);
+}
+
 /* Fills the entry for one name of the current directory. Returns 0 if there is nothing to hand out for it. */
 static int hand_name(struct reader *reader, const char *name, struct source_entry *entry, struct err *err)
 {
 	struct stat st;
-	if (path_set(reader, name) < 0)
-		return err_memory(err, reader);
-	if (fstatat(reader->level->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return err_unreadable(err, errno, "file", reader->path);
-	if (is_output(reader, &st) || is_record(reader))
+	int r = entry_stat(reader, reader->walk.level->fd, name, AT_SYMLINK_NOFOLLOW, &st);
+	if (r < 0)
+		return err_unreadable(err, -r, "file", reader->walk.path);
+	if (is_output(reader, &st) || is_record(reader) || is_skipped(reader, &st))
 		return 0;
-	int r = hand_link(reader, &st, entry, err);
+	r = hand_link(reader, &st, entry, err);
 	return r != 0 ? r : hand_inode(reader, name, &st, entry, err);
 }
 
@@ -430,13 +360,19 @@ static int hand_root(struct reader *reader, struct source_entry *entry, struct e
 {
 	struct stat st;
 	reader->begun = true;
-	if (fstat(reader->options.fd, &st) < 0 || (reader->entering = fcntl(reader->options.fd, F_DUPFD_CLOEXEC, 3)) < 0)
-		return err_unreadable(err, errno, "directory", reader->options.name);
-	int r = xattrs_read(reader, reader->entering, ".");
+	int r = entry_stat(reader, reader->options.fd, "", AT_EMPTY_PATH, &st);
+	if (r == 0 && (reader->entering = fcntl(reader->options.fd, F_DUPFD_CLOEXEC, 3)) < 0)
+		r = -errno;
+	if (r < 0)
+		return err_unreadable(err, -r, "directory", reader->options.name);
+	r = xattrs_read(reader, reader->entering, ".");
 	if (r < 0)
 		return err_unreadable(err, -r, "extended attributes of", reader->options.name);
+	if (owner_take(reader, &st) < 0)
+		return err_memory(err, reader);
 	entry_fill(reader, &st, entry);
-	r = record_read(reader->options.fd, reader->options.name, &reader->record, err);
+	if (reader->options.owners == NULL)
+		r = record_read(reader->options.fd, reader->options.name, &reader->record, err);
 	if (r == 0)
 		r = record_apply(reader, &st, entry, err);
 	return r < 0 ? r : 1;
@@ -454,21 +390,16 @@ static int directory_next(struct reader *reader, struct source_entry *ret_entry,
 	file_close(reader);
 	if (!reader->begun)
 		return hand_root(reader, ret_entry, err);
-	if (reader->entering >= 0) {
-		int r = level_push(reader, steal_fd(&reader->entering), err);
-		if (r < 0)
-			return r;
-	}
-	while (reader->level != NULL) {
-		if (reader->level->next == reader->level->count) {
-			level_pop(reader);
-			continue;
-		}
-		int r = hand_name(reader, reader->level->names[reader->level->next++], ret_entry, err);
+	int r = reader->entering < 0 ? 0 : dir_walk_enter(&reader->walk, steal_fd(&reader->entering));
+	if (r < 0)
+		return err_unreadable(err, -r, "directory", reader->walk.path);
+	const char *name;
+	while ((r = dir_walk_next(&reader->walk, &name)) > 0) {
+		r = hand_name(reader, name, ret_entry, err);
 		if (r != 0)
 			return r;
 	}
-	return 0;
+	return r < 0 ? err_memory(err, reader) : 0;
 }
 
 /* Moves to the next run of data. Returns 0 if nothing but a hole is left. */
@@ -489,7 +420,7 @@ static int data_find(struct reader *reader)
 
 static int err_changed(struct err *err, const struct reader *reader)
 {
-	err_set(err, EBUSY, "the file '%s' changed while it was read", reader->path);
+	err_set(err, EBUSY, "the file '%s' changed while it was read", reader->walk.path);
 	return err_hint(err, "build from a tree that nothing writes to");
 }
 
@@ -498,7 +429,7 @@ static int file_end(struct reader *reader, struct err *err)
 	struct stat now;
 	const struct stat *then = &reader->file;
 	if (fstat(reader->file_fd, &now) < 0)
-		return err_unreadable(err, errno, "file", reader->path);
+		return err_unreadable(err, errno, "file", reader->walk.path);
 	if (now.st_size != then->st_size || now.st_mtim.tv_sec != then->st_mtim.tv_sec ||
 	    now.st_mtim.tv_nsec != then->st_mtim.tv_nsec)
 		return err_changed(err, reader);
@@ -517,7 +448,7 @@ static int directory_read(struct reader *reader, struct piece *ret_piece, struct
 		n = pread(reader->file_fd, reader->buffer, wanted < READ_BYTES ? wanted : READ_BYTES, (off_t)reader->file_offset);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
-		return err_unreadable(err, errno, "file", reader->path);
+		return err_unreadable(err, errno, "file", reader->walk.path);
 	if (n == 0)
 		return err_changed(err, reader);
 	*ret_piece = (struct piece){ .offset = reader->file_offset, .data = reader->buffer, .bytes = (size_t)n };
@@ -539,13 +470,10 @@ static void directory_close(struct reader *reader)
 	file_close(reader);
 	if (reader->entering >= 0)
 		close(reader->entering);
-	while (reader->level != NULL)
-		level_pop(reader);
+	dir_walk_end(&reader->walk);
 	xattrs_clear(reader);
-	tdestroy(reader->first_names, free);
 	record_free(reader->record);
 	free(reader->buffer);
-	free(reader->path);
 	free(reader);
 }
 
@@ -554,14 +482,12 @@ static int directory_open(const struct source_options *options, struct reader **
 	struct reader *reader = calloc(1, sizeof(*reader));
 	if (reader == NULL)
 		return err_sys(err, ENOMEM, "cannot read the directory '%s'", options->name);
-	*reader = (struct reader){ .options = *options, .entering = -1, .file_fd = -1, .path_room = 2 };
-	reader->path = strdup(".");
+	*reader = (struct reader){ .options = *options, .entering = -1, .file_fd = -1 };
 	reader->buffer = malloc(READ_BYTES);
-	if (reader->path == NULL || reader->buffer == NULL) {
+	if (dir_walk_begin(&reader->walk) < 0 || reader->buffer == NULL) {
 		directory_close(reader);
 		return err_sys(err, ENOMEM, "cannot read the directory '%s'", options->name);
 	}
-	fd_limit_raise();
 	*ret_reader = reader;
 	return 0;
 }
