@@ -2,31 +2,24 @@
  *
  * simg inspect: what an image is and holds, as text or as JSON. Both are made from one JSON object; simg-build(1) documents it.
  */
-#include "builder/addition.h"
 #include "builder/describe.h"
-#include "builder/image_metadata.h"
 #include "builder/image_reader.h"
+#include "builder/packages.h"
 #include "builder/source.h"
+#include "builder/subject.h"
 #include "builder/verbs.h"
 #include "lib/cleanup.h"
 #include "lib/err.h"
 #include "lib/image.h"
-#include "lib/image_config.h"
 #include "lib/log.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-enum { METADATA_BYTES_MAX = IMAGE_CONFIG_BYTES_MAX, SUPER_EXPORTABLE = 0x0080 };
-
-#define RUNSCRIPT ".singularity.d/runscript"
-#define RECIPE ".singularity.d/Singularity"
+enum { SUPER_EXPORTABLE = 0x0080 };
 
 static const char HELP[] =
 	"usage: simg inspect [OPTION] IMAGE\n"
@@ -37,6 +30,8 @@ static const char HELP[] =
 	"      --json         the same as JSON\n"
 	"      --environment  only the environment that the image sets\n"
 	"      --labels       only the labels, as JSON\n"
+	"      --packages     only the packages that are installed in it; with --json as\n"
+	"                     JSON\n"
 	"      --recipe       only the recipe that it was built from\n"
 	"      --record       only the record of the build, as JSON\n"
 	"      --runscript    only the runscript\n"
@@ -44,115 +39,15 @@ static const char HELP[] =
 	"\n"
 	"Manual: simg-build(1)\n";
 
-/* An image or a directory, whose metadata is read alike. */
-struct subject {
-	const char *path;
-	int fd;
-	struct image image;
-	struct image_reader *reader; /* NULL: a directory, or an image that libsquashfs cannot read */
-};
-
-/* A regular file below a directory, no symlink on the way. */
-static int directory_file(int directory_fd, const char *path, char **ret_text, size_t *ret_bytes, struct err *err)
-{
-	autoclose int fd = fcntl(directory_fd, F_DUPFD_CLOEXEC, 3);
-	for (const char *rest = path; fd >= 0 && *rest != '\0';) {
-		char name[256];
-		size_t length = strcspn(rest, "/");
-		snprintf(name, sizeof(name), "%.*s", (int)length, rest);
-		rest += length + (rest[length] == '/');
-		int next = openat(fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | (*rest != '\0' ? O_DIRECTORY : 0));
-		close(fd);
-		fd = next;
-	}
-	struct stat st;
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return -ENOENT;
-	if (st.st_size > METADATA_BYTES_MAX)
-		return err_set(err, EFBIG, "'%s' in the directory is too large", path);
-	autofree char *text = malloc((size_t)st.st_size + 1);
-	ssize_t bytes = text == NULL ? -1 : read(fd, text, (size_t)st.st_size);
-	if (bytes < 0)
-		return err_sys(err, text == NULL ? ENOMEM : errno, "cannot read '%s'", path);
-	text[bytes] = '\0';
-	*ret_text = steal_ptr(&text);
-	*ret_bytes = (size_t)bytes;
-	return 0;
-}
-
-static int metadata_file(const struct subject *subject, const char *path, char **ret_text, size_t *ret_bytes, struct err *err)
-{
-	if (subject->image.format == IMAGE_DIRECTORY)
-		return directory_file(subject->fd, path, ret_text, ret_bytes, err);
-	return image_reader_file(subject->reader, path, METADATA_BYTES_MAX, ret_text, ret_bytes, err);
-}
-
-/* Adds the JSON file at path under key, if it is there. What is no JSON is noted, not fatal. */
-static int metadata_json(const struct subject *subject, const char *path, json_t *object, const char *key, struct err *err)
-{
-	autofree char *text = NULL;
-	size_t bytes;
-	json_error_t error;
-	int r = metadata_file(subject, path, &text, &bytes, err);
-	if (r == -EFBIG)
-		log_note("%s", err->text);
-	if (r < 0)
-		return r == -ENOENT || r == -EFBIG ? 0 : r;
-	json_t *value = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
-	if (value == NULL)
-		log_note("'/%s' in '%s' is not valid JSON: %s", path, subject->path, error.text);
-	json_object_set_new(object, key, value);
-	return 0;
-}
-
-/* The records of what the image was made of, the oldest one first. */
-static int bases_gather(const struct subject *subject, json_t *metadata, struct err *err)
-{
-	json_t *bases = json_array();
-	int r = 0;
-	for (int i = 0; i < HISTORY_MAX && r == 0; i++) {
-		char path[64];
-		json_t *found = json_object();
-		snprintf(path, sizeof(path), IMAGE_BASE_PREFIX "%d" IMAGE_BASE_SUFFIX, i);
-		r = metadata_json(subject, path, found, "base", err);
-		bool last = json_array_append(bases, json_object_get(found, "base")) < 0;
-		json_decref(found);
-		if (last)
-			break;
-	}
-	if (json_array_size(bases) > 0)
-		json_object_set(metadata, "bases", bases);
-	json_decref(bases);
-	return r;
-}
-
-static int metadata_present(const struct subject *subject, const char *path, json_t *object, const char *key, struct err *err)
-{
-	autofree char *text = NULL;
-	size_t bytes;
-	int r = metadata_file(subject, path, &text, &bytes, err);
-	if (r == -EFBIG)
-		r = 0;
-	if (r < 0 && r != -ENOENT)
-		return r;
-	json_object_set_new(object, key, json_boolean(r == 0));
-	return 0;
-}
+/* --- what there is to know --- */
 
 static int metadata_gather(const struct subject *subject, json_t *top, struct err *err)
 {
-	json_t *metadata = json_object();
-	json_object_set_new(top, "metadata", metadata);
-	int r = metadata_present(subject, RUNSCRIPT, metadata, "runscript", err);
+	json_t *metadata = NULL;
+	int r = subject_metadata(subject, &metadata, err);
 	if (r == 0)
-		r = metadata_present(subject, RECIPE, metadata, "recipe", err);
-	if (r == 0)
-		r = metadata_json(subject, ".singularity.d/labels.json", metadata, "labels", err);
-	if (r == 0)
-		r = metadata_json(subject, IMAGE_CONFIG_PATH, metadata, "config", err);
-	if (r == 0)
-		r = metadata_json(subject, IMAGE_RECORD_PATH, metadata, "record", err);
-	return r < 0 ? r : bases_gather(subject, metadata, err);
+		json_object_set_new(top, "metadata", metadata);
+	return r;
 }
 
 static void counts_set(json_t *top, const struct image_counts *counts)
@@ -205,43 +100,30 @@ static void super_gather(const struct subject *subject, json_t *top)
 	json_object_set_new(top, "squashfs", squashfs);
 }
 
-static int squashfs_gather(struct subject *subject, json_t *top, struct err *err)
+static int squashfs_gather(const struct subject *subject, json_t *top, struct err *err)
 {
 	struct image_counts counts;
-	int r = image_check(subject->fd, subject->path, &subject->image, err);
-	if (r < 0)
-		return r;
+	json_object_set_new(top, "file_bytes", json_integer((json_int_t)subject->image.file_bytes));
+	json_object_set_new(top, "offset_bytes", json_integer((json_int_t)subject->image.offset_bytes));
 	super_gather(subject, top);
-	r = image_reader_open(subject->fd, subject->path, &subject->image, &subject->reader, err);
-	if (r == -ENOTSUP) {
-		log_note("%s: its files cannot be counted", err->text);
+	if (subject->reader == NULL)
 		return 0;
-	}
-	if (r == 0)
-		r = image_reader_count(subject->reader, &counts, err);
+	int r = image_reader_count(subject->reader, &counts, err);
 	if (r < 0)
 		return r;
 	counts_set(top, &counts);
 	return metadata_gather(subject, top, err);
 }
 
-static int subject_gather(struct subject *subject, json_t *top, struct err *err)
+static int subject_gather(const struct subject *subject, json_t *top, struct err *err)
 {
-	int r = image_identify(subject->fd, subject->path, &subject->image, err);
-	if (r == 0 && subject->image.format == IMAGE_SIF)
-		r = image_sif_partition(subject->fd, subject->path, &subject->image, err);
-	if (r < 0)
-		return r;
 	json_t *path_json = json_string(subject->path); /* NULL for bytes that are no UTF-8, which JSON cannot hold */
 	json_object_set_new(top, "path", path_json != NULL ? path_json : json_null());
 	json_object_set_new(top, "format", json_string(image_format_name(subject->image.format)));
-	if (subject->image.format == IMAGE_DIRECTORY) {
-		r = directory_gather(subject, top, err);
-		return r < 0 ? r : metadata_gather(subject, top, err);
-	}
-	json_object_set_new(top, "file_bytes", json_integer((json_int_t)subject->image.file_bytes));
-	json_object_set_new(top, "offset_bytes", json_integer((json_int_t)subject->image.offset_bytes));
-	return squashfs_gather(subject, top, err);
+	if (subject->image.format != IMAGE_DIRECTORY)
+		return squashfs_gather(subject, top, err);
+	int r = directory_gather(subject, top, err);
+	return r < 0 ? r : metadata_gather(subject, top, err);
 }
 
 /* --- what to print --- */
@@ -275,7 +157,7 @@ static int print_file(const struct subject *subject, const char *path, const cha
 {
 	autofree char *text = NULL;
 	size_t bytes;
-	int r = metadata_file(subject, path, &text, &bytes, err);
+	int r = subject_file(subject, path, SUBJECT_FILE_BYTES_MAX, &text, &bytes, err);
 	if (r == 0)
 		describe_file(text, bytes);
 	return r == -ENOENT ? lacks(subject, what, err) : r;
@@ -284,13 +166,13 @@ static int print_file(const struct subject *subject, const char *path, const cha
 static int print_runscript(const struct subject *subject, const json_t *top, struct err *err)
 {
 	(void)top;
-	return print_file(subject, RUNSCRIPT, "runscript", err);
+	return print_file(subject, SUBJECT_RUNSCRIPT, "runscript", err);
 }
 
 static int print_recipe(const struct subject *subject, const json_t *top, struct err *err)
 {
 	(void)top;
-	return print_file(subject, RECIPE, "recipe", err);
+	return print_file(subject, SUBJECT_RECIPE, "recipe", err);
 }
 
 /* An image of Singularity's says it in a script. */
@@ -320,6 +202,41 @@ static int print_record(const struct subject *subject, const json_t *top, struct
 	return 0;
 }
 
+/* A database that cannot be read is an error if there is nothing else to print. */
+static int packages_gather(const struct subject *subject, const json_t *top, struct packages *packages, struct err *err)
+{
+	int r = subject_packages(subject, json_object_get(top, "metadata"), packages, err);
+	if (r < 0 || packages->count > 0) {
+		for (size_t i = 0; r == 0 && i < packages->unread.count; i++)
+			log_note("%s", packages->unread.items[i]);
+		return r;
+	}
+	if (packages->unread.count > 0)
+		return err_set(err, ENOTSUP, "%s", packages->unread.items[0]);
+	return lacks(subject, "packages, or none that simg knows of", err);
+}
+
+static int print_packages(const struct subject *subject, const json_t *top, struct err *err)
+{
+	autopackages struct packages packages = { 0 };
+	int r = packages_gather(subject, top, &packages, err);
+	if (r == 0)
+		packages_print(&packages);
+	return r;
+}
+
+static int print_packages_json(const struct subject *subject, const json_t *top, struct err *err)
+{
+	autopackages struct packages packages = { 0 };
+	int r = packages_gather(subject, top, &packages, err);
+	if (r < 0)
+		return r;
+	json_t *array = packages_json(&packages);
+	print_json(array);
+	json_decref(array);
+	return 0;
+}
+
 static const struct view {
 	const char *option;
 	int (*print)(const struct subject *subject, const json_t *top, struct err *err);
@@ -329,11 +246,14 @@ static const struct view {
 	{ "json", print_all, false },
 	{ "environment", print_environment, true },
 	{ "labels", print_labels, true },
+	{ "packages", print_packages, true },
 	{ "recipe", print_recipe, true },
 	{ "record", print_record, true },
 	{ "runscript", print_runscript, true },
 };
 enum { VIEW_COUNT = sizeof(views) / sizeof(views[0]) };
+
+static const struct view packages_as_json = { "packages", print_packages_json, true };
 
 static int print(const struct subject *subject, const struct view *view, const json_t *top, struct err *err)
 {
@@ -347,16 +267,17 @@ static int print(const struct subject *subject, const struct view *view, const j
 
 static int inspect(const char *path, const struct view *view, struct err *err)
 {
-	autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return err_sys(err, errno, "cannot open the image '%s'", path);
-	struct subject subject = { .path = path, .fd = fd };
+	autosubject struct subject subject = SUBJECT_INIT;
+	int r = subject_open(path, &subject, err);
+	if (r < 0)
+		return r;
+	if (r > 0)
+		log_note("%s: its files cannot be counted", err->text);
 	json_t *top = json_object();
-	int r = subject_gather(&subject, top, err);
+	r = subject_gather(&subject, top, err);
 	if (r == 0)
 		r = print(&subject, view, top, err);
 	json_decref(top);
-	image_reader_free(subject.reader);
 	return r;
 }
 
@@ -367,11 +288,23 @@ static int err_usage(struct err *err)
 	return err_hint(err, "simg inspect --help lists the options");
 }
 
+/* What two options together ask for, or NULL if they exclude each other. */
+static const struct view *view_join(const struct view *before, const struct view *added)
+{
+	const struct view *json = before->print == print_all ? before : added, *other = json == before ? added : before;
+	if (before == added || before->option == NULL)
+		return added;
+	if (before == &packages_as_json)
+		return added->print == print_all || added->print == print_packages ? before : NULL;
+	return json->print == print_all && other->print == print_packages ? &packages_as_json : NULL;
+}
+
 /* Returns 0, 1 if the help was asked for, or a negative errno. */
 static int options_parse(int argc, char **argv, const struct view **ret_view, const char **ret_path, struct err *err)
 {
 	struct option options[VIEW_COUNT + 1] = { { "help", no_argument, NULL, 'h' } };
-	int option, chosen = 0;
+	const struct view *view = &views[0];
+	int option;
 	for (int i = 1; i < VIEW_COUNT; i++)
 		options[i] = (struct option){ views[i].option, no_argument, NULL, i };
 	optind = 0;
@@ -383,17 +316,18 @@ static int options_parse(int argc, char **argv, const struct view **ret_view, co
 			err_set(err, EINVAL, "there is no option '%s'", argv[optind - 1]);
 			return err_usage(err);
 		}
-		if (chosen != 0 && chosen != option) {
-			err_set(err, EINVAL, "--%s and --%s exclude each other", views[chosen].option, views[option].option);
+		const struct view *before = view;
+		view = view_join(before, &views[option]);
+		if (view == NULL) {
+			err_set(err, EINVAL, "--%s and --%s exclude each other", before->option, views[option].option);
 			return err_usage(err);
 		}
-		chosen = option;
 	}
 	if (argc - optind != 1) {
 		err_set(err, EINVAL, "simg inspect needs one image");
 		return err_usage(err);
 	}
-	*ret_view = &views[chosen];
+	*ret_view = view;
 	*ret_path = argv[optind];
 	return 0;
 }
