@@ -8,6 +8,7 @@
 
 enum {
 	EXIT_USAGE = 2,   /* the command line is wrong */
+	EXIT_TROUBLE = 3, /* of a verb that says by 1 what it has found: it could not find out */
 	EXIT_SIMG = 125,  /* a launch failed before the command ran */
 };
 
