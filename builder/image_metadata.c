@@ -114,6 +114,8 @@ static char *record_format(const struct image_record *record, int base)
 	if (record->writer != NULL)
 		json_object_set_new(top, "squashfs", squashfs_describe(record->writer));
 	json_object_set_new(top, "options", json_pack("{sb}", "mount_points", record->mount_points));
+	if (record->details != NULL)
+		json_object_update(top, record->details);
 	char *text = json_dumps(top, JSON_INDENT(2));
 	json_decref(top);
 	return text;

@@ -7,6 +7,7 @@
 #ifndef SIMG_BUILDER_IMAGE_METADATA_H
 #define SIMG_BUILDER_IMAGE_METADATA_H
 
+#include <jansson.h>
 #include <stdbool.h>
 
 struct container;
@@ -28,6 +29,7 @@ struct image_record {
 	const struct digest *source_digest;  /* of its content; NULL: unknown */
 	const struct writer_options *writer; /* checked ones; NULL: the files go into a sandbox */
 	bool mount_points;                   /* they were added */
+	json_t *details;                     /* an object whose members are the record's, too; NULL: none */
 };
 
 /* Adds the files to a tree that is otherwise complete; no entry of a source may follow. A record that the source brought along,

@@ -42,11 +42,19 @@ enum { LINK_COUNT = sizeof(links) / sizeof(links[0]) };
 
 static const char ACTION_EXEC[] = "#!/bin/sh\n" READ_ENVIRONMENT "exec \"$@\"\n";
 
-static const char ACTION_RUN[] =
-	"#!/bin/sh\n" READ_ENVIRONMENT
-	"[ ! -x /" DIR "/runscript ] || exec /" DIR "/runscript \"$@\"\n"
-	"echo 'this image has no runscript: starting a shell' >&2\n"
-	"exec /bin/sh \"$@\"\n";
+#define RUN \
+	"[ ! -x /" DIR "/runscript ] || exec /" DIR "/runscript \"$@\"\n" \
+	"echo 'this image has no runscript: starting a shell' >&2\n" \
+	"exec /bin/sh \"$@\"\n"
+#define START "[ ! -x /" DIR "/startscript ] || exec /" DIR "/startscript \"$@\"\n"
+#define TEST \
+	"[ ! -x /" DIR "/test ] || exec /" DIR "/test \"$@\"\n" \
+	"echo 'this image has no test' >&2\n"
+#define CONTINUE \
+	"# The first process of an instance of Singularity 3.0 to 3.5 waits for this.\n" \
+	"kill -CONT 1\n"
+
+static const char ACTION_RUN[] = "#!/bin/sh\n" READ_ENVIRONMENT RUN;
 
 static const char ACTION_SHELL[] =
 	"#!/bin/sh\n" READ_ENVIRONMENT
@@ -60,18 +68,23 @@ static const char ACTION_SHELL[] =
 	"echo 'this image has no /bin/sh' >&2\n"
 	"exit 127\n";
 
-static const char ACTION_START[] =
-	"#!/bin/sh\n"
-	"# The first process of an instance of Singularity 3.0 to 3.5 waits for this.\n"
-	"kill -CONT 1\n" READ_ENVIRONMENT
-	"[ ! -x /" DIR "/startscript ] || exec /" DIR "/startscript \"$@\"\n";
+static const char ACTION_START[] = "#!/bin/sh\n" CONTINUE READ_ENVIRONMENT START;
+static const char ACTION_TEST[] = "#!/bin/sh\n" READ_ENVIRONMENT TEST;
 
-static const char ACTION_TEST[] =
-	"#!/bin/sh\n" READ_ENVIRONMENT
-	"[ ! -x /" DIR "/test ] || exec /" DIR "/test \"$@\"\n"
-	"echo 'this image has no test' >&2\n";
+/* The same in an image with apps, whose caller may have asked for one: its script takes the image's place. */
+#define APP_META "/scif/apps/$SINGULARITY_APPNAME/scif/"
+#define APP_ACTION(script) \
+	"if [ -n \"${SINGULARITY_APPNAME:=${APPTAINER_APPNAME-}}\" ]; then\n" \
+	"\t[ ! -x \"" APP_META script "\" ] || exec \"" APP_META script "\" \"$@\"\n" \
+	"\techo \"the app '$SINGULARITY_APPNAME' has no " script "\" >&2\n" \
+	"\texit 1\n" \
+	"fi\n"
 
-static const char ENV_CUSTOM[] =
+static const char APP_ACTION_RUN[] = "#!/bin/sh\n" READ_ENVIRONMENT APP_ACTION("runscript") RUN;
+static const char APP_ACTION_START[] = "#!/bin/sh\n" CONTINUE READ_ENVIRONMENT APP_ACTION("startscript") START;
+static const char APP_ACTION_TEST[] = "#!/bin/sh\n" READ_ENVIRONMENT APP_ACTION("test") TEST;
+
+const char SINGULARITY_NO_ENVIRONMENT[] =
 	"#!/bin/sh\n"
 	"# Further variables of the image. There are none.\n";
 
@@ -104,7 +117,7 @@ static const struct {
 	{ DIR "/actions/shell", ACTION_SHELL, false },
 	{ DIR "/actions/start", ACTION_START, false },
 	{ DIR "/actions/test", ACTION_TEST, false },
-	{ DIR "/env/90-environment.sh", ENV_CUSTOM, true },
+	{ DIR "/env/90-environment.sh", SINGULARITY_NO_ENVIRONMENT, true },
 	{ DIR "/env/99-base.sh", ENV_BASE, false },
 	{ DIR "/env/99-runtimevars.sh", ENV_RUNTIME, false },
 	{ DIR "/startscript", STARTSCRIPT, true },
@@ -200,15 +213,21 @@ static int keep_recipe(struct load *load, struct err *err)
 	return r == -ENOENT || r > 0 ? 0 : r;
 }
 
+int singularity_add_recipe(struct load *load, char *text, struct err *err)
+{
+	int r = keep_recipe(load, err);
+	if (r == 0)
+		return addition_text(load, DIR "/Singularity", 0644, text, err);
+	free(text);
+	return r;
+}
+
 static int add_recipe(struct load *load, const char *agent, const char *from, struct err *err)
 {
 	char *text;
-	int r = keep_recipe(load, err);
-	if (r < 0)
-		return r;
 	if (asprintf(&text, "Bootstrap: %s\nFrom: %s\n", agent, from) < 0)
 		text = NULL;
-	return addition_text(load, DIR "/Singularity", 0644, text, err);
+	return singularity_add_recipe(load, text, err);
 }
 
 static int add_origin(struct load *load, const struct container *container, json_t *labels, struct err *err)
@@ -222,14 +241,26 @@ static int add_origin(struct load *load, const struct container *container, json
 	return r < 0 ? r : add_recipe(load, agent, from, err);
 }
 
-int singularity_add(struct load *load, const struct container *container, const struct run_config *config, struct err *err)
+int singularity_add_layout(struct load *load, struct err *err)
 {
 	int r = add_directories(load, err);
 	if (r == 0)
 		r = add_scripts(load, err);
+	return r < 0 ? r : add_links(load, err);
+}
+
+int singularity_add_app_actions(struct load *load, struct err *err)
+{
+	int r = load_text(load, DIR "/actions/run", 0755, APP_ACTION_RUN, strlen(APP_ACTION_RUN), err);
+	if (r == 0)
+		r = load_text(load, DIR "/actions/start", 0755, APP_ACTION_START, strlen(APP_ACTION_START), err);
+	return r < 0 ? r : load_text(load, DIR "/actions/test", 0755, APP_ACTION_TEST, strlen(APP_ACTION_TEST), err);
+}
+
+int singularity_add(struct load *load, const struct container *container, const struct run_config *config, struct err *err)
+{
+	int r = singularity_add_layout(load, err);
 	if (r == 0)
 		r = add_command(load, config, err);
-	if (r == 0)
-		r = add_origin(load, container, config->labels, err);
-	return r < 0 ? r : add_links(load, err);
+	return r < 0 ? r : add_origin(load, container, config->labels, err);
 }

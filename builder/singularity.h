@@ -17,4 +17,16 @@ struct run_config;
  * the root, only those that are links are. */
 int singularity_add(struct load *load, const struct container *container, const struct run_config *config, struct err *err);
 
+/* The same without a container: directories, actions, environment scripts and links, but no runscript, labels or recipe. */
+int singularity_add_layout(struct load *load, struct err *err);
+
+/* Actions that start an app, if SINGULARITY_APPNAME or APPTAINER_APPNAME names one. For a tree with the layout. */
+int singularity_add_app_actions(struct load *load, struct err *err);
+
+/* Makes text, which it frees, the image's recipe, and keeps an older one. Takes NULL, for lack of memory, and says so. */
+int singularity_add_recipe(struct load *load, char *text, struct err *err);
+
+/* The environment script 90-environment.sh of an image that has no variables of its own. */
+extern const char SINGULARITY_NO_ENVIRONMENT[];
+
 #endif
