@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * simg build: one source to one image. Needs no privilege, and unpacks nothing to disk.
+ * simg build: one source to one image. Needs no privilege, and unpacks nothing to disk but where a recipe's scripts run.
  */
+#include "builder/base.h"
 #include "builder/cache/cache.h"
 #include "builder/hot.h"
 #include "builder/image_cache.h"
 #include "builder/image_metadata.h"
 #include "builder/load.h"
+#include "builder/memory.h"
 #include "builder/oci/container.h"
 #include "builder/oci/layers.h"
 #include "builder/options.h"
 #include "builder/output.h"
 #include "builder/progress.h"
+#include "builder/recipe/compile.h"
 #include "builder/sandbox.h"
 #include "builder/source.h"
 #include "builder/target.h"
@@ -25,25 +28,26 @@
 #include "lib/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 /* More than a real tree holds, and little enough that its block lists fit in the image. */
 #define CONTENT_MAX_BYTES ((uint64_t)4 << 40)
-#define MEMORY_MAX_BYTES ((rlim_t)4 << 30)
 
 /* All that a build holds. */
 struct build {
 	const struct build_options *options;
 	struct progress progress;
 	struct source_place place;
-	struct cache *cache;         /* of a container */
+	struct cache *cache;         /* of a container and of a recipe */
 	struct image_slot slot;      /* its image in the cache; slot.cache is NULL if there is none */
-	struct container *container; /* NULL: the source is a file or a directory */
+	struct container *container; /* NULL: the source is a file, a directory or a recipe */
+	struct compile *compile;     /* a recipe */
 	struct output *output;
 	struct target *target;
 	struct tree *tree;
@@ -99,10 +103,34 @@ static void archive_note(const struct build *build)
 {
 	bool oci = tree_find(build->tree, "oci-layout") != NULL;
 	bool docker = tree_find(build->tree, "manifest.json") != NULL;
-	if (build->container != NULL || (!oci && !docker))
+	if (build->container != NULL || build->compile != NULL || (!oci && !docker))
 		return;
 	log_note("'%s' looks like a saved container image; its layers are stored as they are. For its files, build from %s:%s",
 		 build->options->source, oci ? "oci-archive" : "docker-archive", build->options->source);
+}
+
+/* --- recipes --- */
+
+static int recipe_find(struct build *build, struct err *err)
+{
+	struct compile_options options = {
+		.name = build->options->source,
+		.fd = build->place.fd,
+		.build = build->options,
+		.hot = &build->hot,
+		.progress = &build->progress,
+	};
+	int r = build->cache != NULL ? 0 : cache_open(NULL, &build->cache, err);
+	options.cache = build->cache;
+	return r < 0 ? r : compile_open(&options, &build->compile, err);
+}
+
+static int recipe_load(struct build *build, struct err *err)
+{
+	int r = compile_run(build->compile, err);
+	if (r == 0)
+		r = compile_test(build->compile, err);
+	return r < 0 ? r : compile_load(build->compile, &build->load, err);
 }
 
 /* --- containers --- */
@@ -118,7 +146,7 @@ static int container_find(struct build *build, struct err *err)
 	};
 	char storage[PLATFORM_STORAGE_BYTES];
 	int r = platform_parse(build->options->architecture, storage, &options.platform, err);
-	if (r == 0)
+	if (r == 0 && build->cache == NULL)
 		r = cache_open(NULL, &build->cache, err);
 	options.cache = build->cache;
 	return r < 0 ? r : build->place.container->open(build->place.rest, &options, &build->container, err);
@@ -134,13 +162,32 @@ static int container_load(struct build *build, struct err *err)
 	return layers_load(&build->load, build->container, &options, err);
 }
 
-/* Everything that the image's bytes depend on, and whether it may be built at all. An archive of Docker's has no digest of its own,
- * so the layers' are in it, too. Returns false without memory. */
+/* What the files depend on. An archive of Docker's has no digest of its own, so the layers' are in it, too. */
+static void container_hash(const struct container *container, struct hash *hash)
+{
+	hash_add(hash, container->digest.text, strlen(container->digest.text));
+	hash_add(hash, container->source, strlen(container->source) + 1);
+	for (size_t i = 0; i < container->manifest.layer_count; i++)
+		hash_add(hash, container->manifest.layers[i].digest.text, sizeof(container->manifest.layers[i].digest.text));
+}
+
+static bool files_hash(const struct build *build, struct hash *hash)
+{
+	struct digest key;
+	if (build->container != NULL)
+		container_hash(build->container, hash);
+	else if (build->compile != NULL && compile_key(build->compile, &key))
+		hash_add(hash, key.text, sizeof(key.text));
+	else
+		return false;
+	return true;
+}
+
+/* Everything that the image's bytes depend on. Returns false if that is not known, or without memory. */
 static bool image_slot_fill(const struct build *build, struct image_slot *ret_slot)
 {
 	const struct build_options *options = build->options;
 	const struct writer_options *writer = &options->writer;
-	const struct container *container = build->container;
 	const char *version = writer_library_version(writer);
 	char hot[DIGEST_TEXT_MAX], text[512];
 	struct digest digest;
@@ -148,18 +195,16 @@ static bool image_slot_fill(const struct build *build, struct image_slot *ret_sl
 	if (hash == NULL)
 		return false;
 	hot_set_key(&build->hot, hot);
-	int bytes = snprintf(text, sizeof(text), "%s\n%s\n%s\n%s\n%s %d %u\n%" PRIu64 "\n%d\n%" PRIu64 "\n", PACKAGE_VERSION, hot,
-			     container->digest.text, version != NULL ? version : "", writer->compressor, writer->level,
-			     writer->block_bytes, options->time, options->mount_points, options->max_bytes);
+	int bytes = snprintf(text, sizeof(text), "%s\n%s\n%s\n%s %d %u\n%" PRIu64 "\n%d\n%" PRIu64 "\n", PACKAGE_VERSION, hot,
+			     version != NULL ? version : "", writer->compressor, writer->level, writer->block_bytes, options->time,
+			     options->mount_points, options->max_bytes);
 	hash_add(hash, text, (size_t)bytes);
-	hash_add(hash, container->source, strlen(container->source) + 1);
-	for (size_t i = 0; i < container->manifest.layer_count; i++)
-		hash_add(hash, container->manifest.layers[i].digest.text, sizeof(container->manifest.layers[i].digest.text));
+	bool known = files_hash(build, hash);
 	hash_digest(hash, &digest);
 	hash_free(hash);
-	*ret_slot = (struct image_slot){ .cache = build->cache, .lock_fd = -1, .quiet = options->quiet };
+	*ret_slot = (struct image_slot){ .cache = known ? build->cache : NULL, .lock_fd = -1, .quiet = options->quiet };
 	snprintf(ret_slot->key, sizeof(ret_slot->key), "%s", digest_hex(&digest));
-	return true;
+	return known;
 }
 
 /* What is written has to pass the check that every launch makes. */
@@ -173,37 +218,15 @@ static int image_verify(const struct output *output, struct err *err)
 /* The same image was built before, or is being built by somebody else: returns 1 if it was taken from the cache. */
 static int image_copy(struct build *build, struct err *err)
 {
-	if (build->container == NULL || build->output == NULL || !image_slot_fill(build, &build->slot))
+	if (build->output == NULL || !image_slot_fill(build, &build->slot))
 		return 0;
-	if (!image_cache_take(&build->slot, build->output))
+	if (build->options->no_cache || !image_cache_take(&build->slot, build->output))
 		return 0;
 	int r = output_commit(build->output, err);
 	return r < 0 ? r : 1;
 }
 
 /* --- the build --- */
-
-#ifdef __has_feature
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define HAS_SHADOW
-#endif
-#endif
-#if defined(SIMG_SANITIZED) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define HAS_SHADOW
-#endif
-
-/* No input may bring the machine down: a few kilobytes of a map of holes can make libarchive ask for gigabytes. A tree of ten
- * million files needs about 3 GiB. */
-static void memory_limit(void)
-{
-#ifndef HAS_SHADOW /* a sanitizer's shadow counts, too */
-	struct rlimit limit;
-	if (getrlimit(RLIMIT_DATA, &limit) < 0 || limit.rlim_cur <= MEMORY_MAX_BYTES)
-		return;
-	limit.rlim_cur = MEMORY_MAX_BYTES;
-	setrlimit(RLIMIT_DATA, &limit);
-#endif
-}
 
 /* What every start reads, and with it the metadata, through which everything is found. */
 static int hot_take(struct build *build, struct err *err)
@@ -253,22 +276,33 @@ static void build_end(struct build *build)
 /* Names of files stay out: equal sources give equal images. A sandbox of other files is those files, as they are. */
 static int metadata_add(struct build *build, struct err *err)
 {
-	if (build->options->sandbox && build->container == NULL)
+	if (build->options->sandbox && build->container == NULL && build->compile == NULL)
 		return 0;
+	json_t *details = build->compile != NULL ? compile_describe(build->compile) : NULL;
 	struct image_record record = {
 		.container = build->container,
-		.source_kind = build->container == NULL ? build->place.source->name : NULL,
+		.source_kind = build->compile != NULL ? "recipe" : build->container == NULL ? build->place.source->name : NULL,
+		.details = details,
 		.writer = build->options->sandbox ? NULL : &build->options->writer,
 		.mount_points = build->options->mount_points,
 	};
-	return image_metadata_add(&build->load, &record, err);
+	int r = image_metadata_add(&build->load, &record, err);
+	json_decref(details);
+	return r;
+}
+
+static int files_load(struct build *build, struct err *err)
+{
+	if (build->compile != NULL)
+		return recipe_load(build, err);
+	return build->container != NULL ? container_load(build, err) : entries_load(build, err);
 }
 
 static int build_try(struct build *build, struct err *err)
 {
 	int r = build_begin(build, err);
 	if (r == 0)
-		r = build->container != NULL ? container_load(build, err) : entries_load(build, err);
+		r = files_load(build, err);
 	if (r == 0 && build->options->mount_points)
 		r = load_mount_points(&build->load, err);
 	if (r == 0)
@@ -290,7 +324,7 @@ static int build_run(struct build *build, struct err *err)
 	if (r == 0)
 		r = output_commit(build->output, err);
 	if (r == 0 && build->slot.cache != NULL)
-		image_cache_keep(&build->slot, build->output);
+		image_cache_keep(&build->slot, output_fd(build->output));
 	return r;
 }
 
@@ -317,6 +351,31 @@ static int build_image(struct build *build, struct err *err)
 	return 0;
 }
 
+static int source_open(struct build *build, struct err *err)
+{
+	const struct build_options *options = build->options;
+	int r = source_find(options->source, &build->place, err);
+	if (r == 0 && options->recipe_given && !build->place.is_recipe) {
+		err_set(err, EINVAL, "'%s' is no recipe, and --build-arg, --build-arg-file, --section, --bind, --no-test, --no-cache and "
+				     "--keep-failed are for recipes", options->source);
+		return err_hint(err, "simg build --help lists the options");
+	}
+	return r;
+}
+
+static void build_close(struct build *build)
+{
+	progress_clear(&build->progress);
+	build_end(build);
+	output_free(build->output);
+	hot_set_free(&build->hot);
+	image_cache_close(&build->slot);
+	container_close(build->container);
+	compile_close(build->compile);
+	if (build->place.fd >= 0)
+		close(build->place.fd);
+}
+
 static int build(const struct build_options *options, struct err *err)
 {
 	struct build build = { .options = options, .place = { .fd = -1 }, .slot = { .lock_fd = -1 } };
@@ -324,24 +383,114 @@ static int build(const struct build_options *options, struct err *err)
 	progress_begin(&build.progress, options->quiet);
 	int r = hot_take(&build, err);
 	if (r == 0)
-		r = source_find(options->source, &build.place, err);
+		r = source_open(&build, err);
 	if (r == 0 && !options->sandbox)
 		r = output_open(options->target, options->force, &build.output, err);
 	if (r == 0 && build.place.container != NULL)
 		r = container_find(&build, err);
+	else if (r == 0 && build.place.is_recipe)
+		r = recipe_find(&build, err);
 	if (r == 0)
 		r = build_image(&build, err);
-	progress_clear(&build.progress);
-	build_end(&build);
-	output_free(build.output);
-	hot_set_free(&build.hot);
-	image_cache_close(&build.slot);
-	container_close(build.container);
+	build_close(&build);
 	cache_close(build.cache);
-	if (build.place.fd >= 0)
-		close(build.place.fd);
 	return r < 0 ? r : 0;
 }
+
+/* --- bases of recipes --- */
+
+static int file_digest(int fd, const char *name, struct digest *ret_digest, struct err *err)
+{
+	enum { PART_BYTES = 1024 * 1024 };
+	autofree char *part = malloc(PART_BYTES);
+	struct hash *hash = hash_new(NULL);
+	ssize_t n = part == NULL || hash == NULL ? -1 : 1;
+	for (off_t at = 0; n > 0; at += n) {
+		n = pread(fd, part, PART_BYTES, at);
+		if (n > 0)
+			hash_add(hash, part, (size_t)n);
+	}
+	if (n == 0)
+		hash_digest(hash, ret_digest);
+	hash_free(hash);
+	return n < 0 ? err_sys(err, errno, "cannot read '%s'", name) : 0;
+}
+
+/* As it is built, from the cache if it is there. */
+static int base_build(struct build *build, struct base *base, struct err *err)
+{
+	if (build->container != NULL && image_slot_fill(build, &build->slot) && (base->fd = image_cache_open(&build->slot)) >= 0)
+		return 0;
+	int r = output_open(build->options->target, false, &build->output, err);
+	if (r == 0)
+		r = build_run(build, err);
+	if (r == 0 && (base->fd = open(build->options->target, O_RDONLY | O_CLOEXEC)) < 0)
+		r = err_sys(err, errno, "cannot open the base '%s'", base->source);
+	progress_clear(&build->progress);
+	if (r == 0 && !build->options->quiet)
+		load_notes(&build->load);
+	return r;
+}
+
+static int base_find(struct build *build, struct base *base, struct err *err)
+{
+	int r = source_find(base->source, &build->place, err);
+	if (r < 0)
+		return r;
+	if (build->place.is_recipe)
+		return err_set(err, EINVAL, "the base '%s' is a recipe: build that first", base->source);
+	if (build->place.source == &source_image) {
+		base->fd = build->place.fd;
+		build->place.fd = -1;
+		return file_digest(base->fd, base->source, &base->digest, err);
+	}
+	base->trusted = true;
+	r = build->place.container != NULL ? container_find(build, err) : 0;
+	if (r == 0)
+		r = base_build(build, base, err);
+	if (r < 0 || build->container == NULL)
+		return r < 0 ? r : file_digest(base->fd, base->source, &base->digest, err);
+	base->digest = build->container->digest;
+	const char *name = strstr(build->container->source, "://");
+	if (name != NULL && (base->name = strdup(name + 3)) == NULL)
+		return err_sys(err, ENOMEM, "cannot open the base '%s'", base->source);
+	return 0;
+}
+
+int base_open(const char *source, const char *path, const struct build_options *options, struct cache *cache,
+	      struct progress *progress, struct base *ret_base, struct err *err)
+{
+	struct build_options own = *options;
+	struct build build = { .options = &own, .place = { .fd = -1 }, .slot = { .lock_fd = -1 }, .cache = cache };
+	own.source = source;
+	own.target = path;
+	own.sandbox = own.force = false;
+	own.time = TARGET_TIME_NEWEST; /* what is too young is cut to the time when the image is made of it */
+	progress_clear(progress);
+	progress_begin(&build.progress, options->quiet);
+	*ret_base = (struct base)BASE_INIT;
+	ret_base->source = strdup(source);
+	int r = ret_base->source == NULL ? err_sys(err, ENOMEM, "cannot open the base '%s'", source) : hot_take(&build, err);
+	if (r == 0)
+		r = base_find(&build, ret_base, err);
+	if (r == 0 && build.slot.cache != NULL)
+		digest_of(build.slot.key, sizeof(build.slot.key), &ret_base->key);
+	else if (r == 0)
+		ret_base->key = ret_base->digest;
+	build_close(&build);
+	return r < 0 ? r : 0;
+}
+
+void base_close(struct base *base)
+{
+	if (base->fd >= 0)
+		close(base->fd);
+	free(base->source);
+	free(base->name);
+	*base = (struct base)BASE_INIT;
+}
+
+/* --- the verb --- */
 
 static int run(int argc, char **argv)
 {
@@ -354,12 +503,14 @@ static int run(int argc, char **argv)
 	}
 	if (r < 0) {
 		log_err(&err);
+		build_options_free(&options);
 		return EXIT_USAGE;
 	}
 	r = build(&options, &err);
 	if (r < 0)
 		log_err(&err);
+	build_options_free(&options);
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-const struct verb verb_build = { "build", "make an image of a container, a tarball or a directory", run };
+const struct verb verb_build = { "build", "make an image of a recipe, a container, a tarball or a directory", run };

@@ -5,8 +5,11 @@
 #include "builder/options.h"
 
 #include "builder/cpus.h"
+#include "builder/recipe/nearest.h"
+#include "builder/recipe/recipe.h"
 #include "builder/size.h"
 #include "builder/target.h"
+#include "lib/cleanup.h"
 #include "lib/err.h"
 
 #include <errno.h>
@@ -20,31 +23,33 @@ enum {
 	BLOCK_BYTES_DEFAULT = 128 * 1024,
 };
 
+#define ALL_SECTIONS ((1ul << RECIPE_SECTION_COUNT) - 1)
+
 const char BUILD_HELP[] =
-	"usage: simg build [OPTIONS] IMAGE SOURCE\n"
+	"usage: simg build [OPTIONS] IMAGE SOURCE   makes the image IMAGE, without root\n"
+	"SOURCE: a recipe, directory, image, tarball (-: standard input), docker://NAME,\n"
+	"oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE       Manual: simg-build(1)\n"
 	"\n"
-	"Makes the SquashFS image IMAGE of SOURCE, without root. SOURCE is a directory,\n"
-	"an image, a tarball (-: standard input), docker://[HOST/]NAME[:TAG][@DIGEST],\n"
-	"oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:TAG].\n"
-	"\n"
-	"  -f, --force            replace IMAGE if it exists\n"
-	"  -q, --quiet            no progress and no notes\n"
-	"  -s, --sandbox          make a directory, not an image\n"
-	"  -c, --compressor NAME  zstd (default), gzip, lz4 or xz\n"
-	"  -l, --level N          compression level (zstd: 1 to 22, default 3)\n"
+	"  -f, --force        replace IMAGE     -s, --sandbox  make a directory instead\n"
+	"  -q, --quiet        no progress, no notes, no output of scripts\n"
+	"  -c, --compressor NAME  zstd (default), gzip, lz4 or xz    -l, --level N\n"
 	"  -b, --block-size SIZE  a power of two from 4K to 1M (default 128K)\n"
-	"  -j, --jobs N           compressing threads (default: the job's processors)\n"
-	"      --hot LIST         do not compress the files named in LIST: quicker starts\n"
-	"      --no-hot           compress even the loader, libc, shells, Python, ...\n"
-	"      --arch ARCH        of an image for several: amd64, arm64, ...\n"
+	"  -j, --jobs N       compressing threads (default: the job's processors)\n"
+	"      --hot LIST     store the files in LIST uncompressed, too; --no-hot: none\n"
+	"      --arch ARCH    of an image for several: amd64, arm64, ...\n"
 	"      --auth-file FILE   credentials for registries (see simg-login(1))\n"
-	"      --timestamp T      seconds since 1970, also as SOURCE_DATE_EPOCH: nothing\n"
-	"                         in the image is younger\n"
+	"      --timestamp T  nothing in the image is younger (SOURCE_DATE_EPOCH)\n"
 	"      --max-size SIZE    how much the files may hold (default 4T)\n"
 	"      --no-mount-points  do not add /proc, /tmp, /etc/hosts, ... where missing\n"
-	"  -h, --help             this text\n"
-	"\n"
-	"SIMG_CACHE_DIR: where to keep what was fetched. Manual: simg-build(1)\n";
+	"Recipes:\n"
+	"      --build-arg NAME=VALUE, --build-arg-file FILE   for {{ NAME }}\n"
+	"      --section LIST     only these: post,files,environment,...; all; none\n"
+	"  -B, --bind SRC[:DST[:ro]]  is there while %post and %test run\n"
+	"      --no-cache     run every step    --no-test  do not run %test\n"
+	"      --keep-failed  keep the tree of a script that failed\n";
+
+/* Those without a letter. */
+enum { OPTION_ARGUMENT = 256, OPTION_ARGUMENT_FILE, OPTION_SECTION, OPTION_NO_CACHE, OPTION_KEEP_FAILED };
 
 static const struct option LONG_OPTIONS[] = {
 	{ "force", no_argument, NULL, 'f' },
@@ -61,6 +66,15 @@ static const struct option LONG_OPTIONS[] = {
 	{ "arch", required_argument, NULL, 'a' },
 	{ "auth-file", required_argument, NULL, 'A' },
 	{ "timestamp", required_argument, NULL, 't' },
+	{ "build-arg", required_argument, NULL, OPTION_ARGUMENT },
+	{ "build-arg-file", required_argument, NULL, OPTION_ARGUMENT_FILE },
+	{ "section", required_argument, NULL, OPTION_SECTION },
+	{ "bind", required_argument, NULL, 'B' },
+	{ "no-test", no_argument, NULL, 'T' },
+	{ "notest", no_argument, NULL, 'T' }, /* as with Apptainer */
+	{ "no-cache", no_argument, NULL, OPTION_NO_CACHE },
+	{ "keep-failed", no_argument, NULL, OPTION_KEEP_FAILED },
+	{ "no-cleanup", no_argument, NULL, OPTION_KEEP_FAILED },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
@@ -114,13 +128,83 @@ static int time_parse(const char *what, const char *text, uint64_t *ret_time, st
 	return 0;
 }
 
+static int section_bit(const char *name, unsigned long *ret_bits, struct err *err)
+{
+	const char *names[RECIPE_SECTION_COUNT];
+	for (int i = 0; i < RECIPE_SECTION_COUNT; i++) {
+		names[i] = recipe_section_name((enum recipe_section)i);
+		if (strcmp(names[i], name) == 0) {
+			*ret_bits = 1ul << i;
+			return 0;
+		}
+	}
+	const char *nearest = nearest_name(name, names, RECIPE_SECTION_COUNT);
+	err_set(err, EINVAL, "--section: there is no section '%s'", name);
+	return nearest != NULL ? err_hint(err, "did you mean '%s'?", nearest) :
+				 err_hint(err, "a list like post,files,environment; all; or none");
+}
+
+static int sections_take(struct build_options *options, const char *list, struct err *err)
+{
+	autofree char *text = strdup(list);
+	char *rest = text, *name;
+	options->sections = 0;
+	while (text != NULL && (name = strsep(&rest, ",")) != NULL) {
+		unsigned long bits = 0;
+		int r = strcmp(name, "none") == 0 ? 0 : section_bit(name, &bits, err);
+		if (strcmp(name, "all") == 0) {
+			bits = ALL_SECTIONS;
+			r = 0;
+		}
+		if (r < 0)
+			return r;
+		options->sections |= bits;
+	}
+	return text == NULL ? err_sys(err, ENOMEM, "cannot read --section") : 0;
+}
+
+static int bind_take(struct build_options *options, const char *value, struct err *err)
+{
+	size_t first = options->binds.count;
+	int r = bind_parse_list(value, "--bind", &options->binds, err);
+	return r < 0 ? r : bind_list_resolve(&options->binds, first, err);
+}
+
+static int recipe_option_take(struct build_options *options, int option, const char *value, struct err *err)
+{
+	options->recipe_given = true;
+	switch (option) {
+	case OPTION_ARGUMENT:
+		return strlist_add(&options->arguments, value) < 0 ? err_sys(err, ENOMEM, "cannot read --build-arg") : 0;
+	case OPTION_ARGUMENT_FILE:
+		options->argument_file = value;
+		return 0;
+	case OPTION_SECTION:
+		return sections_take(options, value, err);
+	case 'B':
+		return bind_take(options, value, err);
+	case 'T':
+		options->no_test = true;
+		return 0;
+	case OPTION_NO_CACHE:
+		options->no_cache = true;
+		return 0;
+	default:
+		options->keep_failed = true;
+		return 0;
+	}
+}
+
 static int option_take(struct build_options *options, int option, const char *value, struct err *err)
 {
+	if (option >= OPTION_ARGUMENT || option == 'B' || option == 'T')
+		return recipe_option_take(options, option, value, err);
 	long number = 0;
 	int r = 0;
 	options->writer_given |= strchr("clbjHN", option) != NULL;
 	switch (option) {
 	case 'f':
+	case 'F': /* as with Apptainer */
 		options->force = true;
 		break;
 	case 'q':
@@ -191,10 +275,11 @@ int build_options_parse(int argc, char **argv, struct build_options *options, st
 		.hot_standard = true,
 		.time = TARGET_TIME_NEWEST,
 		.mount_points = true,
+		.sections = ALL_SECTIONS,
 	};
 	optind = 0;
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":fqsc:l:b:j:h", LONG_OPTIONS, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, ":fFqsc:l:b:j:B:Th", LONG_OPTIONS, NULL)) != -1) {
 		if (option == 'h')
 			return 1;
 		if (option == '?' || option == ':') {
@@ -221,4 +306,10 @@ int build_options_parse(int argc, char **argv, struct build_options *options, st
 	}
 	int r = writer_options_check(&options->writer, err);
 	return r < 0 ? r : epoch_take(options, err);
+}
+
+void build_options_free(struct build_options *options)
+{
+	strlist_free(&options->arguments);
+	bind_list_free(&options->binds);
 }

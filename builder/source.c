@@ -5,6 +5,7 @@
 #include "builder/source.h"
 
 #include "builder/oci/container.h"
+#include "builder/recipe/recipe.h"
 #include "lib/cleanup.h"
 #include "lib/err.h"
 
@@ -23,7 +24,7 @@ static const struct container_kind *const containers[] = { &container_registry, 
 enum { CONTAINER_COUNT = sizeof(containers) / sizeof(containers[0]) };
 
 static const char SUPPORTED[] =
-	"a source is a directory, an image, a tarball (plain, gzip, zstd, xz or bzip2; - for standard input), or docker://NAME, "
+	"a source is a recipe, a directory, an image, a tarball (plain, gzip, zstd, xz or bzip2; - for standard input), or docker://NAME, "
 	"oci:DIR, oci-archive:FILE, docker-archive:FILE";
 
 /* Files that people give by mistake, or because another program takes them. */
@@ -33,10 +34,6 @@ static const struct {
 	uint8_t bytes;
 	const char *magic;
 } strangers[] = {
-	{ "a recipe; recipes", 0, 10, "Bootstrap:" },
-	{ "a recipe; recipes", 0, 10, "bootstrap:" },
-	{ "a recipe; recipes", 0, 10, "BootStrap:" },
-	{ "a Dockerfile; recipes", 0, 5, "FROM " },
 	{ "a ZIP archive", 0, 4, "PK\3\4" },
 	{ "a cpio archive", 0, 5, "07070" },
 	{ "an rpm package", 0, 4, "\xed\xab\xee\xdb" },
@@ -53,11 +50,17 @@ static int stranger_check(const uint8_t *head, const char *name, struct err *err
 	for (int i = 0; i < STRANGER_COUNT; i++) {
 		if (memcmp(head + strangers[i].offset, strangers[i].magic, strangers[i].bytes) != 0)
 			continue;
-		bool plural = strchr(strangers[i].what, ';') != NULL;
-		err_set(err, EINVAL, "'%s' is %s%s", name, strangers[i].what, plural ? " are not supported" : "");
+		err_set(err, EINVAL, "'%s' is %s", name, strangers[i].what);
 		return err_hint(err, "%s", SUPPORTED);
 	}
 	return 0;
+}
+
+static int dockerfile_refuse(const char *name, struct err *err)
+{
+	err_set(err, ENOTSUP, "'%s' is a Dockerfile; those are not supported", name);
+	return err_hint(err, "build a container of it elsewhere, and an image of that: docker-archive:FILE, oci:DIR, docker://NAME; or write a "
+			     "recipe: FROM becomes From, COPY %%files, RUN %%post, ENV %%environment");
 }
 
 static bool container_find(const char *name, struct source_place *ret_place)
@@ -115,6 +118,12 @@ int source_find(const char *name, struct source_place *ret_place, struct err *er
 	ssize_t bytes = S_ISREG(st.st_mode) ? pread(fd, head, sizeof(head), 0) : 0;
 	if (bytes < 0)
 		return err_sys(err, errno, "cannot read '%s'", name);
+	if (recipe_matches((const char *)head, (size_t)bytes)) {
+		*ret_place = (struct source_place){ .is_recipe = true, .fd = steal_fd(&fd) };
+		return 0;
+	}
+	if (recipe_is_dockerfile((const char *)head, (size_t)bytes))
+		return dockerfile_refuse(name, err);
 	for (int i = 0; i < SOURCE_COUNT; i++) {
 		if (!sources[i]->matches(st.st_mode, head, (size_t)bytes))
 			continue;

@@ -34,6 +34,11 @@ bool xattr_storable(const struct xattr *xattr)
 	return length > strlen(prefixes[prefix]) && length <= XATTR_NAME_MAX;
 }
 
+bool xattr_is_label(const char *name)
+{
+	return strncmp(name, "security.", strlen("security.")) == 0 && strcmp(name, "security.capability") != 0;
+}
+
 static int compare_names(const void *a, const void *b)
 {
 	return strcmp(((const struct xattr *)a)->name, ((const struct xattr *)b)->name);

@@ -38,6 +38,10 @@ struct xattr_table {
  * the kernel's limits. POSIX ACLs ("system.posix_acl_…") are not. */
 bool xattr_storable(const struct xattr *xattr);
 
+/* Whether it is the host's own word on a file: "security.*" but for capabilities. Many hosts give each file some of these by
+ * themselves. */
+bool xattr_is_label(const char *name);
+
 /* Finds or adds the set of the given attributes, which must all be storable and have different names; sorts them by name. Memory
  * comes from the arena. Returns NULL when that is exhausted. */
 struct xattr_set *xattr_intern(struct xattr_table *table, struct arena *arena, struct xattr *xattrs, size_t count);

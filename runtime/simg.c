@@ -18,7 +18,9 @@
 
 static const struct verb *const verbs[] = {
 	&verb_build,
+	&verb_shell,
 	&verb_inspect,
+	&verb_diff,
 	&verb_login,
 	&verb_logout,
 	&verb_cache,
@@ -40,7 +42,8 @@ static void print_help(void)
 	     "  simg --version     the version\n"
 	     "\n"
 	     "In a job:  srun --container=app.simg ./solver      (srun --help lists the container options)\n"
-	     "Manual:    simg(1), simg-build(1), simg-cache(1), simg-login(1), simg.conf(5), simg-plugin(8)");
+	     "Manual:    simg(1), simg-build(1), simg-diff(1), simg-cache(1), simg-login(1),\n"
+	     "           simg.conf(5), simg-plugin(8)");
 }
 
 int main(int argc, char **argv)
