@@ -84,7 +84,7 @@ build_once() {
 	mkfifo pipe
 	flock "$lock" cat pipe >/dev/null &
 	exec 9>pipe
-	simg build second.simg oci:layout:image 2>message &
+	simg build second.simg oci:layout:image 2>message 9>&- &
 	second=$!
 	eventually grep -qx 'simg: note: another build makes this image at the moment: waiting for it' message
 	[ ! -e second.simg ] || fail "it did not wait"

@@ -221,7 +221,7 @@ refuse_source() (
 	expect_stderr "$(printf '%s\n' "simg: error: $3" "simg: hint: $4")"
 )
 
-supported="a source is a directory, an image, a tarball (plain, gzip, zstd, xz or bzip2; - for standard input), or docker://NAME, oci:DIR, \
+supported="a source is a recipe, a directory, an image, a tarball (plain, gzip, zstd, xz or bzip2; - for standard input), or docker://NAME, oci:DIR, \
 oci-archive:FILE, docker-archive:FILE"
 make_source() { :; }
 refuse_source "a source that is not there" nowhere "cannot open the source 'nowhere': No such file or directory" "$supported"
@@ -242,10 +242,9 @@ refuse_container "an OCI layout that is not there" oci:some/dir "cannot open the
 refuse_container "an OCI archive that is not there" oci-archive:some/file "cannot open 'some/file': No such file or directory"
 refuse_container "an archive of Docker that is not there" docker-archive:some/file "cannot open 'some/file': No such file or directory"
 
-make_source() { printf 'Bootstrap: docker\nFrom: debian\n' >app.def; }
-refuse_source "a recipe" app.def "'app.def' is a recipe; recipes are not supported" "$supported"
-make_source() { printf 'FROM debian\n' >Dockerfile; }
-refuse_source "a Dockerfile" Dockerfile "'Dockerfile' is a Dockerfile; recipes are not supported" "$supported"
+make_source() { printf 'ARG V=12\nFROM debian:$V\n' >Dockerfile; }
+refuse_source "a Dockerfile" Dockerfile "'Dockerfile' is a Dockerfile; those are not supported" "build a container of it elsewhere, and an \
+image of that: docker-archive:FILE, oci:DIR, docker://NAME; or write a recipe: FROM becomes From, COPY %files, RUN %post, ENV %environment"
 make_source() { printf 'PK\003\004....' >x.zip; }
 refuse_source "a ZIP archive" x.zip "'x.zip' is a ZIP archive" "$supported"
 make_source() { echo "just some text" >notes; }

@@ -18,8 +18,9 @@ mkdir -p "$kept"
 objects=$file_dir/objects
 mkdir "$objects"
 
-packages=(libarchive libcurl libsquashfs1 libzstd jansson openssl zlib)
+packages=(libarchive libcurl libsquashfs1 libzstd jansson openssl zlib libseccomp)
 ! grep -qs '^#define HAVE_ISAL 1' "$build/config.h" || packages+=(libisal)
+! grep -qs '^#define HAVE_SQLITE 1' "$build/config.h" || packages+=(sqlite3)
 read -ra cflags < <(pkg-config --cflags "${packages[@]}")
 read -ra libs < <(pkg-config --libs "${packages[@]}")
 flags=(-gline-tables-only -O1 -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DSIMG_SANITIZED "-DSIMG_SYSCONFDIR=\"/etc\"" "-DSIMG_LIBEXECDIR=\"/nowhere\"" -I"$top" -I"$build"
@@ -32,7 +33,7 @@ compile() {
 compile_all() {
 	export -f compile
 	export objects top
-	(cd "$top" && find builder lib -name '*.c') | xargs -P "$(nproc)" -n 1 bash -euc "$(declare -p flags); compile fuzzer-no-link \"\$1\"" sh
+	(cd "$top" && find builder lib runtime/mount.c runtime/privilege.c -name '*.c') | xargs -P "$(nproc)" -n 1 bash -euc "$(declare -p flags); compile fuzzer-no-link \"\$1\"" sh
 }
 
 # Layers come from the same sets that are compared with umoci.
@@ -71,11 +72,16 @@ seeds_of_image() {
 	simg build --quiet --hot hot --block-size 4K seeds/two.simg tree
 }
 
+seeds_of_packages() {
+	"$top/tests/rpmdb.py" seeds/rpmdb bash::5.2:3:x86_64 perl:4:5.38:506:noarch
+}
+
 seeds() {
 	local line number=0
 	mkdir seeds
 	case $1 in
-	image | layer) "seeds_of_$1" ;;
+	image | layer | packages) "seeds_of_$1" ;;
+	image_layer) seeds_of_image ;;
 	esac
 	[ -e "$top/tests/fuzz/$1.seeds" ] || return 0
 	while IFS= read -r line; do

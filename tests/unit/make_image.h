@@ -29,13 +29,19 @@ static inline void maker_must(struct maker *maker, int r)
 		errx(99, "%s", maker->err.text);
 }
 
-static inline void maker_begin(struct maker *maker, const char *path, uint32_t block_bytes)
+static inline void maker_begin_with(struct maker *maker, const char *path, const struct writer_options *given)
 {
-	struct writer_options options = { .compressor = "zstd", .level = LEVEL_DEFAULT, .block_bytes = block_bytes, .jobs = 2 };
+	struct writer_options options = *given;
 	*maker = (struct maker){ .tree = tree_new() };
 	maker_must(maker, writer_options_check(&options, &maker->err));
 	maker_must(maker, output_open(path, true, &maker->output, &maker->err));
 	maker_must(maker, writer_open(maker->output, &options, &maker->target, &maker->err));
+}
+
+static inline void maker_begin(struct maker *maker, const char *path, uint32_t block_bytes)
+{
+	struct writer_options options = { .compressor = "zstd", .level = LEVEL_DEFAULT, .block_bytes = block_bytes, .jobs = 2 };
+	maker_begin_with(maker, path, &options);
 }
 
 /* A file at path with these bytes. attributes: mode, owner, time, xattrs, or NULL. */
