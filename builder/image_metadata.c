@@ -116,7 +116,7 @@ static char *record_format(const struct image_record *record, int base)
 	json_object_set_new(top, "options", json_pack("{sb}", "mount_points", record->mount_points));
 	if (record->details != NULL)
 		json_object_update(top, record->details);
-	char *text = json_dumps(top, JSON_INDENT(2));
+	char *text = json_dumps(top, JSON_INDENT(2) | JSON_REAL_PRECISION(6)); /* of a step's seconds */
 	json_decref(top);
 	return text;
 }

@@ -35,8 +35,8 @@ static void common_add(const struct compile *compile, struct hash *hash)
 	const char *version = writer_library_version(writer), *architecture = compile->options.build->architecture;
 	char hot[DIGEST_TEXT_MAX], text[256];
 	hot_set_key(compile->options.hot, hot);
-	snprintf(text, sizeof(text), "step %d %s %s %d %u %d", KEY_SCHEMA, PACKAGE_VERSION, writer->compressor, writer->level,
-		 writer->block_bytes, compile->recording);
+	snprintf(text, sizeof(text), "step %d %s %s %d %u %d %d", KEY_SCHEMA, PACKAGE_VERSION, writer->compressor, writer->level,
+		 writer->block_bytes, compile->recording, compile->options.build->mount_points);
 	add(hash, text);
 	add(hash, version != NULL ? version : "");
 	add(hash, architecture != NULL ? architecture : "");

@@ -22,6 +22,7 @@
 #include "builder/workdir/record_owners.h"
 #include "lib/cleanup.h"
 #include "lib/err.h"
+#include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/path.h"
 
@@ -185,9 +186,27 @@ static int parts_copy(struct compile *compile, struct stage *stage, enum recipe_
 	return r;
 }
 
+/* A tree that begins empty: directories that others than root write to are not left to those who copy into them. */
+static int temporary_make(const struct root *root, struct err *err)
+{
+	static const char *const paths[] = { "/tmp", "/var/tmp" };
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		autoclose int fd = root_directory(root, paths[i], err);
+		if (fd < 0)
+			return fd;
+		char path[FD_PATH_MAX];
+		fd_path(fd, path);
+		if (chmod(path, 01777) < 0)
+			return err_sys(err, errno, "cannot make '%s'", paths[i]);
+	}
+	return 0;
+}
+
 static int files_step(struct compile *compile, struct stage *stage, struct root *root, struct err *err)
 {
-	int r = parts_copy(compile, stage, RECIPE_FILES, true, root, err);
+	int r = stage->recipe->agent == RECIPE_SCRATCH && compile->options.build->mount_points ? temporary_make(root, err) : 0;
+	if (r == 0)
+		r = parts_copy(compile, stage, RECIPE_FILES, true, root, err);
 	if (r == 0 && compile_part(stage, RECIPE_SETUP, NULL) != NULL)
 		r = stage_host_script(compile, stage, RECIPE_SETUP, root->path, root->owners, err);
 	if (r == 0)

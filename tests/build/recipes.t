@@ -56,6 +56,7 @@ done
 		Bootstrap: scratch
 		%files
 		    file /data/file
+		    file /tmp/file
 	END
 	builds
 	expect_equal "$(content app.simg data/file)" text
