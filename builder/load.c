@@ -40,23 +40,26 @@ static int compare_ranked(const void *a, const void *b)
 	return names != 0 ? names : left->rank < right->rank ? -1 : left->rank > right->rank;
 }
 
-/* Drops what SquashFS cannot hold. Returns how many are left. */
+/* Moves what SquashFS cannot hold behind the rest: each value is still there once, for whoever frees it. Returns how many are left. */
 static size_t xattrs_filter(struct load *load, const struct source_entry *entry)
 {
 	size_t kept = 0;
 	for (size_t i = 0; i < entry->xattr_count; i++) {
-		if (xattr_storable(&entry->xattrs[i]))
-			entry->xattrs[kept++] = entry->xattrs[i];
-		else
+		struct xattr xattr = entry->xattrs[i];
+		if (!xattr_storable(&xattr)) {
 			tally_add(&load->xattrs, entry->path);
+			continue;
+		}
+		entry->xattrs[i] = entry->xattrs[kept];
+		entry->xattrs[kept++] = xattr;
 	}
 	return kept;
 }
 
-/* Drops all but the last of several values for one name. Returns how many are left, or -ENOMEM. */
+/* Moves all but the last of several values for one name behind the rest. Returns how many are left, or -ENOMEM. */
 static long xattrs_unique(const struct source_entry *entry, size_t count)
 {
-	long kept = 0;
+	size_t kept = 0, dropped = count;
 	autofree struct ranked *list = malloc(count * sizeof(*list));
 	if (list == NULL)
 		return -ENOMEM;
@@ -66,7 +69,9 @@ static long xattrs_unique(const struct source_entry *entry, size_t count)
 	for (size_t i = 0; i < count; i++)
 		if (i + 1 == count || strcmp(list[i].xattr.name, list[i + 1].xattr.name) != 0)
 			entry->xattrs[kept++] = list[i].xattr;
-	return kept;
+		else
+			entry->xattrs[--dropped] = list[i].xattr;
+	return (long)kept;
 }
 
 /* What the kernel has no room to list, no program could copy. */

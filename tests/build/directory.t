@@ -33,6 +33,21 @@ need unsquashfs
 )
 
 (
+	t "an access control list stays out, with one note, and other attributes of the file stay"
+	need setfattr getfattr
+	mkdir dir
+	echo text >dir/file
+	acl=0x02000000$(printf '%s' 01000600ffffffff 0200060001000000 04000400ffffffff 10000600ffffffff 20000400ffffffff)
+	setfattr -n system.posix_acl_access -v "$acl" dir/file || skip "the file system has no access control lists"
+	setfattr -n user.colour -v red dir/file || skip "the file system has no attributes"
+	run simg build app.simg dir
+	expect_status 0
+	expect_equal "$(grep -c '^simg: note: .*extended attribute' "$stderr")" 1
+	unsquashfs -q -n -d out app.simg >/dev/null
+	expect_equal "$(getfattr --only-values -n user.colour out/file)" red
+)
+
+(
 	t "sockets stay out, with one note"
 	need perl
 	mkdir dir
