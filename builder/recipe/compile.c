@@ -155,7 +155,7 @@ static int pre_work(void *context, struct err *err)
 static int stage_pre(struct compile *compile, struct stage *stage, struct err *err)
 {
 	struct work work = { compile, stage };
-	return compile_part(stage, RECIPE_PRE, NULL) == NULL ? 0 : workshop_run(&compile->workshop, pre_work, &work, err);
+	return compile_part(stage, RECIPE_PRE, NULL) == NULL ? 0 : workshop_run(pre_work, &work, err);
 }
 
 static int stage_base(struct compile *compile, struct stage *stage, struct err *err)
@@ -274,7 +274,7 @@ static int stage_run(struct compile *compile, struct stage *stage, struct err *e
 	if (compile->not_recording != NULL && !compile->options.build->quiet)
 		log_note("owners and device nodes that scripts ask for are lost, all is root's: %s", compile->not_recording);
 	compile->not_recording = NULL; /* said once */
-	int r = workshop_run(&compile->workshop, missing_work, &work, err);
+	int r = workshop_run(missing_work, &work, err);
 	return r < 0 ? r : deltas_take(compile, stage, first, err);
 }
 
@@ -298,7 +298,7 @@ int compile_test(struct compile *compile, struct err *err)
 	struct work work = { compile, last };
 	if (compile->options.build->no_test || compile_part(last, RECIPE_TEST, NULL) == NULL)
 		return 0;
-	return workshop_run(&compile->workshop, test_work, &work, err);
+	return workshop_run(test_work, &work, err);
 }
 
 static void stage_close(struct stage *stage)

@@ -76,8 +76,10 @@ bool stage_key(const struct stage *stage, struct digest *ret_key);
 int stage_missing(const struct stage *stage);
 
 /* Where sources of %files on the host are looked for, and what of that is the build's own. fd is the caller's to close. */
+enum { STAGE_OWN_MAX = 2 };
 struct walk_source;
-int stage_host_source(const struct compile *compile, struct walk_source *ret_source, struct stat ret_own[static 1], struct err *err);
+int stage_host_source(const struct compile *compile, struct walk_source *ret_source, struct stat ret_own[static STAGE_OWN_MAX],
+		      struct err *err);
 
 /* stage_work.c, in the workshop: what is missing of a stage. */
 int stage_work(struct compile *compile, struct stage *stage, struct err *err);

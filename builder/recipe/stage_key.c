@@ -68,13 +68,16 @@ static bool bootstrap_add(const struct stage *stage, struct hash *hash)
 	return true;
 }
 
-int stage_host_source(const struct compile *compile, struct walk_source *ret_source, struct stat ret_own[static 1], struct err *err)
+int stage_host_source(const struct compile *compile, struct walk_source *ret_source, struct stat ret_own[static STAGE_OWN_MAX],
+		      struct err *err)
 {
 	int fd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(err, errno, "cannot open the working directory");
 	*ret_source = (struct walk_source){ .directory_fd = fd, .name = ".", .own = ret_own };
-	ret_source->own_count = compile->workshop.fd >= 0 && fstat(compile->workshop.fd, &ret_own[0]) == 0;
+	ret_source->own_count += fstat(compile->workshop.fd, &ret_own[ret_source->own_count]) == 0;
+	/* The image of the build before lies where recipes do. */
+	ret_source->own_count += lstat(compile->options.build->target, &ret_own[ret_source->own_count]) == 0;
 	return 0;
 }
 
@@ -84,7 +87,7 @@ static int files_add(const struct compile *compile, const struct stage *stage, c
 {
 	const char *from = recipe_files_from(part);
 	struct walk_source source = { .directory_fd = -1, .name = from, .is_stage = true };
-	struct stat own[1];
+	struct stat own[STAGE_OWN_MAX];
 	struct digest key;
 	struct files_list *list = NULL;
 	const struct recipe_stage *other = from == NULL ? NULL : recipe_stage_find(&compile->recipe, from, stage->recipe);

@@ -111,10 +111,10 @@ static int bootstrap(struct compile *compile, struct stage *stage, struct root *
 		.context = compile,
 	};
 	r = fakeroot_run(&fakeroot, &status, err);
-	if (r == 0 && status != 0)
-		r = err_set(err, ECHILD, "%s:%u: '%s' could not make the base: its output is above", compile->options.name,
-			    stage->recipe->line, command.items[0]);
-	return r;
+	if (r < 0 || status == 0)
+		return r;
+	err_set(err, ECHILD, "%s:%u: '%s' could not make the base", compile->options.name, stage->recipe->line, command.items[0]);
+	return err_hint(err, compile->options.build->quiet ? "without --quiet its output is shown" : "its output is above");
 }
 
 /* --- %files and %setup --- */
@@ -138,7 +138,7 @@ static int copy_from_stage(struct compile *compile, const struct stage *other, c
 static int copy_from_host(struct compile *compile, const struct files_list *list, struct root *root, int directory_fd, struct err *err)
 {
 	struct walk_source source;
-	struct stat own[1];
+	struct stat own[STAGE_OWN_MAX];
 	int r = stage_host_source(compile, &source, own, err);
 	if (r < 0)
 		return r;
@@ -230,10 +230,10 @@ static void directory_tidy(const struct root *root, const struct path_place *pla
 {
 	autoclose int fd = openat(place->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	autoclosedir DIR *directory = fd < 0 ? NULL : fdopendir(fd);
-	struct stat before;
 	const struct dirent *entry;
-	if (directory == NULL || fstat(place->fd, &before) < 0)
+	if (directory == NULL)
 		return;
+	steal_fd(&fd);
 	while ((entry = readdir(directory)) != NULL) {
 		autofree char *path = NULL;
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
@@ -241,9 +241,8 @@ static void directory_tidy(const struct root *root, const struct path_place *pla
 		if (asprintf(&path, "%s/%s", place->real + 1, entry->d_name) < 0)
 			path = NULL;
 		else if (tree_find(root->tree, path) == NULL)
-			remove_tree(fd, entry->d_name);
+			remove_tree(dirfd(directory), entry->d_name);
 	}
-	steal_fd(&fd);
 }
 
 /* What scripts leave in /tmp, most of them take for gone when the build is over: so it is with other builders, where that is the

@@ -99,11 +99,10 @@ static int child_result(const struct report *report, int status, struct err *err
 	return err_set(err, ECHILD, "the process that carries out the recipe ended with status %d", WEXITSTATUS(status));
 }
 
-int workshop_run(struct workshop *workshop, int (*work)(void *context, struct err *err), void *context, struct err *err)
+int workshop_run(int (*work)(void *context, struct err *err), void *context, struct err *err)
 {
 	int status = 0;
 	struct report *report = mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	(void)workshop;
 	if (report == MAP_FAILED)
 		return err_sys(err, errno, "cannot carry out the recipe");
 	fflush(NULL);

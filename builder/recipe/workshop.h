@@ -32,7 +32,7 @@ char *workshop_path(const struct workshop *workshop, const char *name);
 
 /* Runs work in a child process that is root of a user namespace, and waits for it. What it leaves is what it writes to files in the
  * directory, and to memory that is shared. Its error becomes this one's. */
-int workshop_run(struct workshop *workshop, int (*work)(void *context, struct err *err), void *context, struct err *err);
+int workshop_run(int (*work)(void *context, struct err *err), void *context, struct err *err);
 
 /* Removes the directory and all that is in it. */
 void workshop_close(struct workshop *workshop);

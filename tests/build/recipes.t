@@ -97,7 +97,7 @@ done
 		Include: bash
 	END
 	refuses
-	expect_stderr_matches "this host has no dnf|could not make the base"
+	expect_stderr_matches "this host has no dnf|could not make the base$"
 )
 
 # --- sections ---
@@ -315,6 +315,29 @@ done
 		-rw-r--r-- 0/0 ${PWD#/}/outside/x
 		-rw-r--r-- 0/0 ${PWD#/}/outside/y
 	END
+)
+
+(
+	t "%files of the directory that the image lies in do not have the image, nor does the key"
+	mkdir here
+	echo x >here/x
+	recipe <<-END
+		Bootstrap: localimage
+		From: $bases/base.simg
+		%files
+		    here /opt/here
+		%post
+		    : ran
+	END
+	for time in 1 2 3; do
+		build_it -f here/app.simg app.def
+		expect_status 0
+		expect_listing here/app.simg <<-'END'
+			-rw-r--r-- 0/0 opt/here/x
+			! opt/here/app.simg
+		END
+	done
+	expect_stderr_lacks ": ran"
 )
 
 (
