@@ -125,12 +125,11 @@ static int recipe_find(struct build *build, struct err *err)
 	return r < 0 ? r : compile_open(&options, &build->compile, err);
 }
 
-static int recipe_load(struct build *build, struct err *err)
+/* Forks, so it comes before the writer has threads: a child has the locks that they held, and nobody to release them. */
+static int recipe_run(struct build *build, struct err *err)
 {
 	int r = compile_run(build->compile, err);
-	if (r == 0)
-		r = compile_test(build->compile, err);
-	return r < 0 ? r : compile_load(build->compile, &build->load, err);
+	return r < 0 ? r : compile_test(build->compile, err);
 }
 
 /* --- containers --- */
@@ -239,6 +238,8 @@ static int hot_take(struct build *build, struct err *err)
 static int target_open(struct build *build, struct err *err)
 {
 	struct writer_options writer_options = build->options->writer;
+	if (build->target != NULL)
+		return 0;
 	if (build->options->sandbox)
 		return sandbox_open(build->options->target, build->options->force, &build->target, err);
 	writer_options.plain_metadata = !hot_set_is_empty(&build->hot);
@@ -294,7 +295,7 @@ static int metadata_add(struct build *build, struct err *err)
 static int files_load(struct build *build, struct err *err)
 {
 	if (build->compile != NULL)
-		return recipe_load(build, err);
+		return compile_load(build->compile, &build->load, err);
 	return build->container != NULL ? container_load(build, err) : entries_load(build, err);
 }
 
@@ -312,7 +313,10 @@ static int build_try(struct build *build, struct err *err)
 
 static int build_run(struct build *build, struct err *err)
 {
-	int r = build_try(build, err);
+	int r = build->compile != NULL ? recipe_run(build, err) : 0;
+	if (r < 0)
+		return r;
+	r = build_try(build, err);
 	if (r == -EUCLEAN) { /* a stored blob went bad under our hands, and was discarded */
 		build_end(build);
 		*err = (struct err)ERR_INIT;
@@ -386,6 +390,8 @@ static int build(const struct build_options *options, struct err *err)
 		r = source_open(&build, err);
 	if (r == 0 && !options->sandbox)
 		r = output_open(options->target, options->force, &build.output, err);
+	else if (r == 0 && build.place.is_recipe) /* no script is to run for a directory that cannot be made */
+		r = target_open(&build, err);
 	if (r == 0 && build.place.container != NULL)
 		r = container_find(&build, err);
 	else if (r == 0 && build.place.is_recipe)

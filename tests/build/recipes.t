@@ -606,6 +606,26 @@ END
 )
 
 (
+	t "no script runs for a sandbox or an image that cannot be made"
+	mkdir dir
+	echo mine >dir/file
+	recipe <<-END
+		Bootstrap: localimage
+		From: $bases/base.simg
+		%post
+		    : ran
+	END
+	build_it --sandbox --force dir app.def
+	expect_status 1
+	expect_stderr_has "'dir' is no sandbox made by simg build, and not empty"
+	expect_stderr_lacks ": ran"
+	build_it nowhere/app.simg app.def
+	expect_status 1
+	expect_stderr_lacks ": ran"
+	nothing_left
+)
+
+(
 	t "root and an ordinary user get the same image"
 	need_root
 	need_user
