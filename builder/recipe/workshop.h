@@ -30,7 +30,7 @@ int workshop_open(struct workshop *workshop, struct err *err);
 /* The path of name in it. The caller frees; NULL without memory. */
 char *workshop_path(const struct workshop *workshop, const char *name);
 
-/* Runs work in a child process that is root of a user namespace, and waits for it. What it leaves is what it writes to files in the
+/* Runs work in a child process that is root of a user namespace, and waits for it. The calling process has one thread. What it leaves is what it writes to files in the
  * directory, and to memory that is shared. Its error becomes this one's. */
 int workshop_run(int (*work)(void *context, struct err *err), void *context, struct err *err);
 
